@@ -1,0 +1,87 @@
+#pragma once
+// y = x Wᵀ for weights in their file's type. The order in which an output element's products are summed
+// depends on K (the number of columns) alone: not on how many rows x has, on tiles, or on threads. So a
+// row's result has the same bits alone and in any batch.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/tensor_type.hpp"
+#include "kernels/aligned.hpp"
+#include "kernels/thread_pool.hpp"
+
+namespace troupe {
+
+/// Whether matmul has a kernel for weights of this type.
+bool matmul_supports(TensorType type) noexcept;
+
+/// A weight matrix [rows, cols] repacked for the kernels: rows interleaved in groups of 16, padded with
+/// zero rows to a whole group; the values are exactly those of the file. Immutable, owns its memory.
+/// Safe to read from any thread.
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+
+  /// Repacks `data`, row-major [rows, cols] blocks of `type` as in the file. Preconditions (checked, abort):
+  /// matmul_supports(type), cols is a multiple of the type's block, data.size() is exactly right.
+  static PackedMatrix pack(TensorType type, std::size_t rows, std::size_t cols, std::span<const std::byte> data,
+                           ThreadPool& pool);
+
+  /// Bytes that pack() would allocate.
+  static std::size_t packed_bytes(TensorType type, std::size_t rows, std::size_t cols) noexcept;
+
+  TensorType type() const noexcept { return type_; }
+  std::size_t rows() const noexcept { return rows_; }
+  std::size_t cols() const noexcept { return cols_; }
+  std::size_t bytes() const noexcept { return bytes_.size(); }
+  const std::byte* data() const noexcept { return bytes_.data(); }
+
+  /// out[0..cols) = row `row`, dequantized: the embedding lookup.
+  void read_row(std::size_t row, float* out) const;
+
+ private:
+  TensorType type_ = TensorType::f32;
+  std::size_t rows_ = 0;
+  std::size_t cols_ = 0;
+  AlignedBuffer<std::byte> bytes_;
+};
+
+/// The rows that are multiplied: f32 [rows, cols] of the caller, plus their int8 form (one scale per 32
+/// columns, rounded to nearest), which is made once when the first quantized weight asks for it and shared
+/// by all that follow. Reused from step to step; grows to the largest batch; not thread-safe.
+class Activations {
+ public:
+  /// Points at x, row-major [rows, cols] with `cols` floats between rows; x must outlive the matmuls.
+  void assign(const float* x, std::size_t rows, std::size_t cols) noexcept {
+    x_ = x, rows_ = rows, cols_ = cols, quantized_ = false;
+  }
+  std::size_t rows() const noexcept { return rows_; }
+  std::size_t cols() const noexcept { return cols_; }
+  const float* f32() const noexcept { return x_; }
+
+  /// Makes the int8 form unless it is there. cols must be a multiple of 32.
+  void quantize(ThreadPool& pool);
+  /// int8 values [cols/32][rows][32]; scales [cols/32][rows]; sums of the 32 values, same shape.
+  const std::int8_t* q8() const noexcept { return q8_.data(); }
+  const float* scales() const noexcept { return scales_.data(); }
+  const std::int32_t* sums() const noexcept { return sums_.data(); }
+
+ private:
+  const float* x_ = nullptr;
+  std::size_t rows_ = 0;
+  std::size_t cols_ = 0;
+  bool quantized_ = false;
+  AlignedBuffer<std::int8_t> q8_;
+  AlignedBuffer<float> scales_;
+  AlignedBuffer<std::int32_t> sums_;
+};
+
+/// y[r * y_stride + i] = sum over k of x[r, k] * w[i, k], for every row r of x and i in [0, w.rows()).
+/// Reads each weight once per call for up to some tens of rows. x.cols() == w.cols(); y_stride >= w.rows(),
+/// in floats.
+void matmul(const PackedMatrix& w, Activations& x, float* y, std::size_t y_stride, ThreadPool& pool);
+
+}  // namespace troupe
