@@ -113,7 +113,10 @@ std::string printable(std::string_view text, std::size_t bytes_max) {
 }
 
 std::string in_quotes(std::string_view text, std::size_t bytes_max) {
-  return "'" + escaped(text, bytes_max, '\'') + "'";
+  std::string out(1, '\'');
+  out += escaped(text, bytes_max, '\'');
+  out += '\'';
+  return out;
 }
 
 }  // namespace troupe
