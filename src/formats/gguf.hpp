@@ -38,11 +38,12 @@ namespace troupe {
 /// begin of `file` and general.alignment allow, so 8 bytes at least in a mapped file.
 ///
 /// `file` may hold anything. Everything is checked against its size first, and the memory taken is at
-/// most 16 times that size (64-bit values from one-byte ones are the worst case). Refused besides what is out
-/// of bounds: duplicate keys and tensor names, arrays in arrays, empty tensors, tensors that overlap, and a
-/// file that ends within the padding behind its last tensor (a file that ends right at the tensor is
-/// accepted, some programs write that; so are bytes behind the padding). Errors: bad_file; unsupported for
-/// version 1, big-endian files, unknown tensor types and parts of a split model.
+/// most 8 times that size and some kilobytes (one-byte integers widened to 64 bits are the worst case).
+/// Refused besides what is out of bounds: duplicate keys and tensor names, empty tensors,
+/// tensors that overlap, and a file that ends within the padding behind its last tensor. A file that ends
+/// right at its last tensor is accepted, as some programs write that; so are bytes behind the padding.
+/// Errors: bad_file; unsupported for other versions, big-endian files, unknown tensor types, arrays in
+/// arrays and parts of a split model.
 Result<Checkpoint> read_gguf(std::span<const std::byte> file, std::string_view name,
                              std::shared_ptr<const void> storage);
 
