@@ -16,13 +16,13 @@ HWY_BEFORE_NAMESPACE();
 namespace troupe {
 namespace HWY_NAMESPACE {
 
-struct Weight {
+struct F16Weight {
   using Stored = std::uint16_t;
   static HWY_INLINE FloatVector load(const Stored* from) { return load_f16(FloatTag(), from); }
 };
 
 void multiply_f16(const MatmulOperands& m, const MatmulRange& r) {
-  multiply_range<FloatKernel<Weight>>(m, r);
+  multiply_range<FloatKernel<F16Weight>>(m, r);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -16,13 +16,13 @@ HWY_BEFORE_NAMESPACE();
 namespace troupe {
 namespace HWY_NAMESPACE {
 
-struct Weight {
+struct F32Weight {
   using Stored = float;
   static HWY_INLINE FloatVector load(const Stored* from) { return hn::LoadU(FloatTag(), from); }
 };
 
 void multiply_f32(const MatmulOperands& m, const MatmulRange& r) {
-  multiply_range<FloatKernel<Weight>>(m, r);
+  multiply_range<FloatKernel<F32Weight>>(m, r);
 }
 
 }  // namespace HWY_NAMESPACE

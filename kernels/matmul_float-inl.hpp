@@ -13,7 +13,8 @@ HWY_BEFORE_NAMESPACE();
 namespace troupe {
 namespace HWY_NAMESPACE {
 
-/// Weight: `static FloatVector load(const Stored*)`, `lanes` weights, and the type Stored.
+/// Weight, of a name of its own in the program: `static FloatVector load(const Stored*)`, `lanes` weights,
+/// and the type Stored.
 template <class Weight>
 struct FloatKernel {
   // T x parts accumulators and parts weights: 32 registers of AVX3 hold 2 x 12 + 2, 16 of AVX2 2 x 6 + 2.
