@@ -8,7 +8,8 @@
 namespace troupe {
 namespace {
 
-// A key's share per turn. Small against typical requests, so that turns stay short; a key saves up for longer ones.
+// A key's share per turn. Small against typical requests, so that turns stay short; a key saves up for longer
+// ones.
 constexpr std::uint64_t quantum_tokens = 256;
 constexpr std::uint64_t starvation_interval = 8;
 
@@ -24,7 +25,8 @@ bool AdmissionQueue::push(QueuedRequest request) {
   if (queue.waiting.empty()) c.turns.push_back(request.client_key);
   queue.waiting.emplace(order, Entry{request.id, request.tokens});
   tokens_ += request.tokens;
-  const bool fresh = where_.emplace(request.id, Place{request.priority, std::move(request.client_key), order}).second;
+  const bool fresh =
+      where_.emplace(request.id, Place{request.priority, std::move(request.client_key), order}).second;
   TROUPE_CHECK(fresh);
   return true;
 }

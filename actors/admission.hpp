@@ -25,9 +25,9 @@ struct QueuedRequest {
 };
 
 /// A queue bounded in requests and in tokens. Next is the highest priority; within it, client keys take turns
-/// by deficit round robin over tokens (Shreedhar and Varghese, 1995), so a key with many or long requests gets
-/// no more than its share; within a key the earliest deadline first, then the order of arrival. So that a
-/// steady stream of higher priorities starves nobody, every 8th request is taken from the lowest priority
+/// by deficit round robin over tokens (Shreedhar and Varghese, 1995), so a key with many or long requests
+/// gets no more than its share; within a key the earliest deadline first, then the order of arrival. So that
+/// a steady stream of higher priorities starves nobody, every 8th request is taken from the lowest priority
 /// that waits. One owner; not thread-safe.
 class AdmissionQueue {
  public:

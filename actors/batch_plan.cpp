@@ -4,7 +4,8 @@
 
 namespace troupe {
 
-std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::size_t step_tokens_max, bool alone_turn) {
+std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::size_t step_tokens_max,
+                                   bool alone_turn) {
   std::vector<const PendingRows*> order;
   const PendingRows* alone = nullptr;
   for (const PendingRows& rows : pending) {

@@ -25,6 +25,7 @@ struct PlannedRows {
 /// The next step: every decode, then prefill chunks in order of arrival until the step has step_tokens_max
 /// rows, so that a long prompt never stalls running streams. Sequences that must be alone get steps of their
 /// own, one each; `alone_turn` says whose turn it is when there are both kinds. Empty only if `pending` is.
-std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::size_t step_tokens_max, bool alone_turn);
+std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::size_t step_tokens_max,
+                                   bool alone_turn);
 
 }  // namespace troupe

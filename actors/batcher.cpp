@@ -83,7 +83,7 @@ class BatcherState {
     std::uint64_t arrival = 0;
     bool alone = false;
     bool open_failed = false;
-    bool answering = false;     // its generator holds logits, or was just started: it will ask or park
+    bool answering = false;  // its generator holds logits, or was just started: it will ask or park
 
     std::size_t waiting() const { return tokens.size() - taken; }
   };
@@ -109,14 +109,16 @@ class BatcherState {
       self_->send(self_, StepTick{tick_number_});
     } else if (!timer_set_) {
       timer_set_ = true;
-      self_->delayed_send(self_, std::chrono::microseconds(config_.straggler_wait_us), StepTick{tick_number_});
+      self_->delayed_send(self_, std::chrono::microseconds(config_.straggler_wait_us),
+                          StepTick{tick_number_});
     }
   }
 
   void step() {
     std::vector<PendingRows> pending;
     for (const auto& [id, sequence] : sequences_) {
-      if (sequence.waiting() != 0) pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
+      if (sequence.waiting() != 0)
+        pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
     }
     const auto plan = plan_step(pending, config_.step_tokens_max, alone_turn_);
     if (plan.empty()) return;
@@ -179,7 +181,7 @@ class BatcherState {
   BatcherConfig config_;
   std::unique_ptr<Stepper> stepper_;
   std::unordered_map<SequenceId, Sequence> sequences_;
-  std::size_t answering_ = 0;      // sequences with `answering`
+  std::size_t answering_ = 0;  // sequences with `answering`
   std::uint64_t arrivals_ = 0;
   std::uint64_t tick_number_ = 0;  // of the step that comes next
   bool tick_sent_ = false;         // the next step's tick is in the mailbox

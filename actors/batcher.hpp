@@ -15,13 +15,14 @@ struct BatcherConfig {
   std::shared_ptr<Counters> counters;
   std::uint32_t step_tokens_max = 256;
   std::uint32_t straggler_wait_us = 2000;
-  /// A thread of its own, because a step blocks for as long as it computes. Off under a deterministic scheduler.
+  /// A thread of its own, because a step blocks for as long as it computes. Off under a deterministic
+  /// scheduler.
   bool detached = true;
 };
 
-/// Spawns the batcher, monitored by nobody yet. It owns the KV cache and the kernel threads, and ends on Quit.
-/// It runs a step as soon as every generator that holds logits has answered them, or straggler_wait_us after the
-/// first could have run.
+/// Spawns the batcher, monitored by nobody yet. It owns the KV cache and the kernel threads, and ends on
+/// Quit. It runs a step as soon as every generator that holds logits has answered them, or straggler_wait_us
+/// after the first could have run.
 BatcherActor spawn_batcher(caf::actor_system& system, const BatcherConfig& config);
 
 }  // namespace troupe

@@ -57,7 +57,8 @@ struct StreamError {
 
 // ---- embedder → router -----------------------------------------------------------------------------------
 
-using SinkActor = caf::typed_actor<caf::reacts_to<StreamToken>, caf::reacts_to<StreamEnd>, caf::reacts_to<StreamError>>;
+using SinkActor =
+    caf::typed_actor<caf::reacts_to<StreamToken>, caf::reacts_to<StreamEnd>, caf::reacts_to<StreamError>>;
 
 /// What a request computes: shared between router and generator, never changed.
 struct Work {
@@ -76,7 +77,7 @@ struct Submission {
 };
 
 struct Admission {
-  RequestId request = 0;         ///< 0 when refused
+  RequestId request = 0;  ///< 0 when refused
   std::optional<Error> refusal;
 };
 
@@ -120,10 +121,10 @@ struct Faulted {
 /// Timer of the router to itself: deadlines, back-off, drain.
 struct RouterTick {};
 
-using RouterActor = caf::typed_actor<
-    caf::replies_to<Submission>::with<Admission>, caf::reacts_to<Cancel>, caf::reacts_to<Consumed>,
-    caf::replies_to<Drain>::with<Drained>, caf::reacts_to<Emission>, caf::reacts_to<Ended>, caf::reacts_to<Faulted>,
-    caf::reacts_to<RouterTick>>;
+using RouterActor = caf::typed_actor<caf::replies_to<Submission>::with<Admission>, caf::reacts_to<Cancel>,
+                                     caf::reacts_to<Consumed>, caf::replies_to<Drain>::with<Drained>,
+                                     caf::reacts_to<Emission>, caf::reacts_to<Ended>, caf::reacts_to<Faulted>,
+                                     caf::reacts_to<RouterTick>>;
 
 // ---- router, generator → batcher -------------------------------------------------------------------------
 
@@ -157,8 +158,9 @@ struct StepTick {
   std::uint64_t number = 0;
 };
 
-using BatcherActor = caf::typed_actor<caf::reacts_to<OpenSequence>, caf::reacts_to<CloseSequence>, caf::reacts_to<Ask>,
-                                      caf::reacts_to<Park>, caf::reacts_to<Quit>, caf::reacts_to<StepTick>>;
+using BatcherActor =
+    caf::typed_actor<caf::reacts_to<OpenSequence>, caf::reacts_to<CloseSequence>, caf::reacts_to<Ask>,
+                     caf::reacts_to<Park>, caf::reacts_to<Quit>, caf::reacts_to<StepTick>>;
 
 // ---- router, batcher → generator -------------------------------------------------------------------------
 
@@ -197,8 +199,9 @@ struct StepFailure {
   std::string message;
 };
 
-using GeneratorActor = caf::typed_actor<caf::reacts_to<Assignment>, caf::reacts_to<Credit>, caf::reacts_to<Abandon>,
-                                        caf::reacts_to<LogitsRow>, caf::reacts_to<StepFailure>, caf::reacts_to<Quit>>;
+using GeneratorActor =
+    caf::typed_actor<caf::reacts_to<Assignment>, caf::reacts_to<Credit>, caf::reacts_to<Abandon>,
+                     caf::reacts_to<LogitsRow>, caf::reacts_to<StepFailure>, caf::reacts_to<Quit>>;
 
 }  // namespace troupe
 

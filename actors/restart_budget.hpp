@@ -15,7 +15,8 @@ class RestartBudget {
  public:
   using Clock = std::chrono::steady_clock;
 
-  RestartBudget(std::uint32_t restarts_max, std::chrono::milliseconds window, std::chrono::milliseconds backoff)
+  RestartBudget(std::uint32_t restarts_max, std::chrono::milliseconds window,
+                std::chrono::milliseconds backoff)
       : restarts_max_(restarts_max), window_(window), backoff_(backoff) {}
 
   /// Counts a restart at `now`. The pause to make first, or nullopt when the budget is used up.

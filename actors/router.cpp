@@ -21,7 +21,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-double ms_between(TimePoint from, TimePoint to) { return std::chrono::duration<double, std::milli>(to - from).count(); }
+double ms_between(TimePoint from, TimePoint to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
 
 /// A request between its admission and its one answer.
 struct Flight {
@@ -35,7 +37,7 @@ struct Flight {
   bool alone = false;          // a step with it failed
   GeneratorActor generator;    // null while it waits
   SequenceId sequence = 0;
-  std::size_t pages = 0;       // reserved in the KV cache while it runs
+  std::size_t pages = 0;  // reserved in the KV cache while it runs
   TimePoint submitted;
   std::optional<TimePoint> started;
   std::optional<TimePoint> first_token;
@@ -63,8 +65,10 @@ class RouterState {
     if (draining_) return refuse({Errc::draining, "the engine is stopping and takes no new requests", 0});
     if (failed_) return refuse({Errc::fault, "the engine has failed: " + failure_, 0});
     const TimePoint now = this->now();
-    if (m.deadline && *m.deadline <= now) return refuse({Errc::deadline, "the deadline has passed already", 0});
-    if (auto valid = validate(*m.work, *config_.model, config_.options.context_tokens, config_.kv_pages_max); !valid) {
+    if (m.deadline && *m.deadline <= now)
+      return refuse({Errc::deadline, "the deadline has passed already", 0});
+    if (auto valid = validate(*m.work, *config_.model, config_.options.context_tokens, config_.kv_pages_max);
+        !valid) {
       return refuse(valid.error());
     }
     const std::uint64_t cost = m.work->prompt.size() + m.work->options.max_tokens;
@@ -181,7 +185,8 @@ class RouterState {
     const auto wait = drain_rate_.time_for(cost);
     return {Errc::queue_full,
             "the queue is full with " + std::to_string(queue_->requests()) + " requests and " +
-                std::to_string(queue_->tokens()) + " tokens; retry in " + std::to_string(wait.count()) + " ms",
+                std::to_string(queue_->tokens()) + " tokens; retry in " + std::to_string(wait.count()) +
+                " ms",
             static_cast<std::uint32_t>(wait.count())};
   }
 
@@ -197,7 +202,8 @@ class RouterState {
   /// waits until there is KV memory for it; none overtakes it, so that large requests are not starved.
   void dispatch() {
     while (batcher_ && !failed_ && generator_available()) {
-      const std::optional<RequestId> next = replays_.empty() ? queue_->peek() : std::optional(replays_.front());
+      const std::optional<RequestId> next =
+          replays_.empty() ? queue_->peek() : std::optional(replays_.front());
       if (!next) break;
       Flight& flight = flights_.at(*next);
       const std::size_t pages = KvCache::pages_for(tokens_max(flight));
@@ -222,7 +228,8 @@ class RouterState {
   }
 
   bool generator_available() {
-    return !idle_.empty() || (generators_.size() < config_.options.pool_max && now() >= generator_not_before_);
+    return !idle_.empty() ||
+           (generators_.size() < config_.options.pool_max && now() >= generator_not_before_);
   }
 
   GeneratorActor take_generator() {
@@ -253,7 +260,8 @@ class RouterState {
     job.work = flight.submission.work;
     job.emitted = flight.emitted;
     job.windowed = flight.submission.window_tokens != 0;
-    const std::size_t ahead = flight.emitted.size() - std::min<std::size_t>(flight.consumed, flight.emitted.size());
+    const std::size_t ahead =
+        flight.emitted.size() - std::min<std::size_t>(flight.consumed, flight.emitted.size());
     const std::uint32_t window = flight.submission.window_tokens;
     job.credit = window - static_cast<std::uint32_t>(std::min<std::size_t>(ahead, window));
     job.alone = flight.alone;
@@ -365,11 +373,12 @@ class RouterState {
       log_warning(std::string(what) + " (" + caf::to_string(reason) + ") and is started again");
       return pause;
     }
-    failure_ = std::string(what) + " more than " + std::to_string(config_.options.restarts_max) + " times in " +
-               std::to_string(config_.options.restart_window_ms) + " ms";
+    failure_ = std::string(what) + " more than " + std::to_string(config_.options.restarts_max) +
+               " times in " + std::to_string(config_.options.restart_window_ms) + " ms";
     log_error(failure_);
     failed_ = true;
-    while (!flights_.empty()) fail(flights_.begin()->first, {Errc::fault, "the engine has failed: " + failure_, 0});
+    while (!flights_.empty())
+      fail(flights_.begin()->first, {Errc::fault, "the engine has failed: " + failure_, 0});
     return std::nullopt;
   }
 
@@ -386,13 +395,15 @@ class RouterState {
       if (++flight.replays <= config_.options.replays_max) {
         replay(id);
       } else {
-        fail(id, {Errc::fault, "the request was interrupted " + std::to_string(flight.replays) + " times", 0});
+        fail(id,
+             {Errc::fault, "the request was interrupted " + std::to_string(flight.replays) + " times", 0});
       }
     }
   }
 
   void publish_generators() {
-    config_.counters->generators.store(static_cast<std::uint32_t>(generators_.size()), std::memory_order_relaxed);
+    config_.counters->generators.store(static_cast<std::uint32_t>(generators_.size()),
+                                       std::memory_order_relaxed);
   }
 
   /// Wakes the router for what is due next. Never sleeps long: a pending timer keeps an actor alive after its
@@ -427,12 +438,12 @@ class RouterState {
   // Requests.
   RequestId next_request_ = 1;
   SequenceId next_sequence_ = 1;
-  std::unordered_map<RequestId, Flight> flights_;              // bounded by the queue and the pool
-  std::optional<AdmissionQueue> queue_;                        // flights that wait for their first generator
-  std::deque<RequestId> replays_;                              // flights that wait for another one
-  std::set<std::pair<TimePoint, RequestId>> deadlines_;        // of flights
+  std::unordered_map<RequestId, Flight> flights_;        // bounded by the queue and the pool
+  std::optional<AdmissionQueue> queue_;                  // flights that wait for their first generator
+  std::deque<RequestId> replays_;                        // flights that wait for another one
+  std::set<std::pair<TimePoint, RequestId>> deadlines_;  // of flights
   std::uint32_t running_ = 0;
-  std::size_t pages_used_ = 0;                                 // of the KV cache, reserved for running flights
+  std::size_t pages_used_ = 0;  // of the KV cache, reserved for running flights
   DrainRate drain_rate_;
 
   // Generators and batcher.

@@ -25,8 +25,8 @@ struct RouterConfig {
 Status validate(const Work& work, const Model& model, std::uint32_t context_tokens, std::size_t kv_pages_max);
 
 /// Spawns the router, which spawns its batcher at once and generators as they are needed, up to
-/// options.pool_max. It is the one log of what each request has emitted: a generator or batcher that dies costs
-/// its requests a replay, never a token. It ends after answering Drain.
+/// options.pool_max. It is the one log of what each request has emitted: a generator or batcher that dies
+/// costs its requests a replay, never a token. It ends after answering Drain.
 RouterActor spawn_router(caf::actor_system& system, const RouterConfig& config);
 
 }  // namespace troupe

@@ -65,8 +65,8 @@ class ModelStepper final : public Stepper {
 
 }  // namespace
 
-std::unique_ptr<Stepper> make_model_stepper(std::shared_ptr<const Model> model, KvType kv_type, std::size_t pages_max,
-                                            unsigned threads) {
+std::unique_ptr<Stepper> make_model_stepper(std::shared_ptr<const Model> model, KvType kv_type,
+                                            std::size_t pages_max, unsigned threads) {
   return std::make_unique<ModelStepper>(std::move(model), kv_type, pages_max, threads);
 }
 

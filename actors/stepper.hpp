@@ -28,7 +28,7 @@ class Stepper {
 };
 
 /// The real one: one model, its KV cache and kernel threads.
-std::unique_ptr<Stepper> make_model_stepper(std::shared_ptr<const Model> model, KvType kv_type, std::size_t pages_max,
-                                            unsigned threads);
+std::unique_ptr<Stepper> make_model_stepper(std::shared_ptr<const Model> model, KvType kv_type,
+                                            std::size_t pages_max, unsigned threads);
 
 }  // namespace troupe

@@ -22,7 +22,7 @@ class StopRule {
     bool emit = false;  ///< the token belongs to the answer
     std::string text;   ///< that may be shown now; with emit only
     std::optional<FinishReason> end;
-    std::string tail;   ///< with end: what was held back, to be shown behind `text`
+    std::string tail;  ///< with end: what was held back, to be shown behind `text`
   };
 
   /// Takes the next token of the answer.

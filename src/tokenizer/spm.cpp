@@ -262,15 +262,15 @@ std::string SpmTokenizer::decode(std::span<const Token> tokens, bool render_spec
   bool drop_space = v.adds_space_prefix;
   for (const Token token : tokens) {
     if (!v.holds(token)) continue;
-    std::string_view text = piece(token);
-    if (is_control(token) && render_special) text = v.spelling(token);
-    if (drop_space && !is_control(token) && text.starts_with(' ')) text.remove_prefix(1);
-    out += text;
-    // encode() puts a space behind what it found by its spelling. Unknown tokens mostly come from elsewhere,
-    // and a user-defined token with a space in it comes from merging.
+    // encode() puts a space behind what it found by its spelling, and none in front. Unknown tokens mostly
+    // come from elsewhere, and a user-defined token with a space mark in it comes from merging.
     const bool by_spelling =
         v.type(token) == TokenType::control ||
         (v.type(token) == TokenType::user_defined && v.spelling(token).find(space_mark) == std::string::npos);
+    std::string_view text = piece(token);
+    if (is_control(token) && render_special) text = v.spelling(token);
+    if (drop_space && !by_spelling && text.starts_with(' ')) text.remove_prefix(1);
+    out += text;
     drop_space = v.adds_space_prefix && by_spelling;
   }
   return out;

@@ -79,6 +79,33 @@ TEST_CASE("stories260K gives the prompt ids of the reference run", "[tokenizer]"
   }
 }
 
+TEST_CASE("stories260K as a llama2.c checkpoint has the same tokenizer as its GGUF file", "[tokenizer]") {
+  const auto gguf = shared_data(story_model);
+  const auto bin = shared_data("models/stories260K/stories260K.bin");
+  if (!gguf || !bin) return;
+  OpenCheckpointOptions options;
+  options.tokenizer = bin->parent_path() / "tok512.bin";
+  auto checkpoint = open_checkpoint(*bin, options);
+  if (!checkpoint) FAIL(checkpoint.error().message);
+  const auto loaded = load_tokenizer(*checkpoint);
+  if (!loaded) FAIL(loaded.error().message);
+  const Tokenizer& ours = **loaded;
+  const auto theirs = tokenizer_of(*gguf);
+  CHECK(ours.vocab_size() == theirs->vocab_size());
+  for (Token token = 0; token < 512; ++token) {
+    INFO(token);
+    CHECK(ours.piece(token) == theirs->piece(token));
+    CHECK(ours.is_control(token) == theirs->is_control(token));
+    CHECK(ours.ends_generation(token) == theirs->ends_generation(token));
+  }
+  std::mt19937 random(2);
+  for (int round = 0; round < 100; ++round) {
+    const std::string text = random_characters(random, random() % 60);
+    INFO(printable(text, 1000));
+    CHECK(tokens_of(ours, text, {.add_special = true}) == tokens_of(*theirs, text, {.add_special = true}));
+  }
+}
+
 TEST_CASE("stories260K gives the token counts of llama.cpp's server tests", "[tokenizer]") {
   const auto path = shared_data(story_model);
   if (!path) return;

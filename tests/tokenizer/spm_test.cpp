@@ -170,6 +170,28 @@ TEST_CASE("spm makes control tokens of a text only with parse_special", "[tokeni
   CHECK(tokenizer.decode(byte_spelled) == "<0x41>");
 }
 
+TEST_CASE("spm brings a text with user-defined tokens back, spaces beside and inside of them",
+          "[tokenizer]") {
+  Vocabulary v = byte_vocabulary();
+  const std::string space = "\xE2\x96\x81";
+  for (const std::string& piece : {space, space + space, space + "a", std::string("ba")}) add_token(v, piece);
+  for (const std::string& spelling :
+       {std::string("  "), std::string("ab"), std::string(" c"), space + space + "b"}) {
+    add_token(v, spelling, 1, TokenType::user_defined);
+  }
+  std::mt19937 random(9);
+  for (const bool prefix : {false, true}) {
+    v.adds_space_prefix = prefix;
+    const SpmTokenizer tokenizer(v);
+    for (int round = 0; round < 2000; ++round) {
+      std::string text;
+      for (auto length = random() % 12; length > 0; --length) text += "abc  "[random() % 5];
+      INFO(prefix << " '" << text << "'");
+      CHECK(tokenizer.decode(tokens_of(tokenizer, text)) == text);
+    }
+  }
+}
+
 TEST_CASE("spm ends generation at EOS, BOS, end of turn and tokens spelled like one", "[tokenizer]") {
   Vocabulary v = byte_vocabulary();
   v.bos = add_token(v, "<s>", 0, TokenType::control);
