@@ -6,9 +6,9 @@
 
 #include "tests/support/catch.hpp"
 
-#define CHECK_HAS(text, part)                                                 \
-  do {                                                                        \
-    const std::string whole_text(text); /* owned: text may be a temporary */  \
-    CAPTURE(whole_text);                                                      \
-    CHECK(whole_text.find(std::string_view(part)) != std::string_view::npos); \
+#define CHECK_HAS(text, part)                                                   \
+  do {                                                                          \
+    const std::string whole_text(text); /* a copy: `text` may be a temporary */ \
+    CAPTURE(whole_text);                                                        \
+    CHECK(whole_text.find(std::string_view(part)) != std::string::npos);        \
   } while (false)
