@@ -59,7 +59,8 @@ class Stream {
   Stream& operator=(Stream&&) noexcept;
   ~Stream();
 
-  /// The next token, waiting for it as long as it takes; nullopt when the answer has ended: result() tells how.
+  /// The next token, waiting for it as long as it takes; nullopt when the answer has ended: result() tells
+  /// how.
   std::optional<TokenEvent> next();
 
   /// Like next(), but gives up after `wait`: then `timed_out` is set and nullopt returned.
@@ -92,8 +93,11 @@ struct BatchOptions {
 
 class Engine {
  public:
+  struct Impl;  // internal
+
   /// Starts the actors. Errors: bad_argument (an option out of range), too_large (KV cache).
-  static Result<std::unique_ptr<Engine>> start(std::shared_ptr<const Model> model, const EngineOptions& options = {});
+  static Result<std::unique_ptr<Engine>> start(std::shared_ptr<const Model> model,
+                                               const EngineOptions& options = {});
 
   /// Stops as stop() does, unless that was called.
   ~Engine();
@@ -113,12 +117,14 @@ class Engine {
 
   /// Reads a whole stream on this thread, calling on_token for each token; returning false from it cancels.
   /// A slow on_token pauses the generator, and nothing else.
-  Result<Generation> stream(const GenerationRequest& request, const std::function<bool(const TokenEvent&)>& on_token);
+  Result<Generation> stream(const GenerationRequest& request,
+                            const std::function<bool(const TokenEvent&)>& on_token);
 
   /// Answers many prompts, at most parallelism_max at once, and returns the results in the order of the
   /// requests. One prompt's error does not disturb the others. Refusals for a full queue are waited out.
   /// Seeds are taken as they are: see seeded_requests() for "prompt i uses seed + i".
-  std::vector<Result<Generation>> batch(std::span<const GenerationRequest> requests, const BatchOptions& options = {});
+  std::vector<Result<Generation>> batch(std::span<const GenerationRequest> requests,
+                                        const BatchOptions& options = {});
 
   /// Requests with the same options for many prompts; request i gets seed + i.
   static std::vector<GenerationRequest> seeded_requests(std::span<const std::string> prompts,
@@ -131,9 +137,8 @@ class Engine {
   void stop();
 
  private:
-  struct Impl;
-  explicit Engine(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Engine(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace troupe

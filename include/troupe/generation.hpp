@@ -18,25 +18,27 @@ namespace troupe {
 /// (seed, position), so the same options give the same tokens whatever else runs. Defaults are those that
 /// users of local models know.
 struct SamplingOptions {
-  float temperature = 0.8F;       ///< ≥ 0; 0 takes the most likely token
-  std::uint32_t top_k = 40;       ///< keep the k most likely; 0 keeps all
-  float top_p = 0.95F;            ///< (0, 1]: keep the smallest set with this much probability; 1 keeps all
-  float min_p = 0.05F;            ///< [0, 1]: drop tokens less likely than this share of the best; 0 keeps all
-  float repeat_penalty = 1.0F;    ///< > 0: divides (multiplies, if negative) the logits of recent tokens; 1 is off
-  std::uint32_t repeat_last_n = 64;  ///< how many tokens back (prompt and answer) repeat_penalty looks; 0 is off
-  float presence_penalty = 0.0F;   ///< [-2, 2]: subtracted once for a token that the answer has already
+  float temperature = 0.8F;  ///< ≥ 0; 0 takes the most likely token
+  std::uint32_t top_k = 40;  ///< keep the k most likely; 0 keeps all
+  float top_p = 0.95F;       ///< (0, 1]: keep the smallest set with this much probability; 1 keeps all
+  float min_p = 0.05F;       ///< [0, 1]: drop tokens less likely than this share of the best; 0 keeps all
+  float repeat_penalty =
+      1.0F;  ///< > 0: divides (multiplies, if negative) the logits of recent tokens; 1 is off
+  std::uint32_t repeat_last_n =
+      64;                         ///< how many tokens back (prompt and answer) repeat_penalty looks; 0 is off
+  float presence_penalty = 0.0F;  ///< [-2, 2]: subtracted once for a token that the answer has already
   float frequency_penalty = 0.0F;  ///< [-2, 2]: subtracted for each time the answer has the token
   std::vector<std::pair<Token, float>> logit_bias;  ///< added to the logits; -infinity forbids a token
-  std::uint64_t seed = 0;          ///< any value; equal seeds repeat the answer
+  std::uint64_t seed = 0;                           ///< any value; equal seeds repeat the answer
 };
 
 /// Options of one request. Validated at submission: a value out of range is refused, never clamped.
 struct GenerationOptions {
   SamplingOptions sampling;
-  std::uint32_t max_tokens = 256;         ///< tokens to generate at most; 0 only evaluates the prompt
-  std::vector<std::string> stop;          ///< the answer ends before any of these texts; at most 16, none empty
-  std::vector<Token> stop_tokens;         ///< the answer ends before any of these tokens
-  bool ignore_eos = false;                ///< do not end at the model's end-of-text tokens
+  std::uint32_t max_tokens = 256;  ///< tokens to generate at most; 0 only evaluates the prompt
+  std::vector<std::string> stop;   ///< the answer ends before any of these texts; at most 16, none empty
+  std::vector<Token> stop_tokens;  ///< the answer ends before any of these tokens
+  bool ignore_eos = false;         ///< do not end at the model's end-of-text tokens
 };
 
 /// One turn of a conversation.
@@ -84,15 +86,20 @@ struct Timings {
   double total_ms = 0;  ///< until the end
 };
 
+/// Stands for "no token" in an event that carries only text.
+inline constexpr Token no_token = -1;
+
 /// A piece of an answer: one generated token and the text it completed. The text may be empty (part of a
-/// character, or held back because it may begin a stop text) and is always valid UTF-8.
+/// character, or held back because it may begin a stop text) and is always valid UTF-8. When text is still
+/// held back at the end, it comes in one last event whose token is no_token.
 struct TokenEvent {
   std::uint32_t index = 0;  ///< 0, 1, 2, … without gaps
-  Token token = 0;
+  Token token = no_token;
   std::string text;
 };
 
-/// A finished answer. `text` is the concatenation of the events' texts plus what was still held back.
+/// A finished answer. `text` is the concatenation of the events' texts. An end-of-text or stop token is not
+/// among the tokens; tokens that make up a stop text are, although their text is cut off.
 struct Generation {
   std::string text;
   std::vector<Token> tokens;

@@ -15,10 +15,10 @@ namespace troupe {
 
 /// What a person asks of a model.
 struct ModelInfo {
-  std::string name;            ///< general.name, or the file's stem
-  std::string architecture;    ///< "llama", …
-  std::string format;          ///< "GGUF v3", "llama2.c v0", …
-  std::string weight_types;    ///< the encodings by share of the weights, e.g. "Q4_0, F32"
+  std::string name;          ///< general.name, or the file's stem
+  std::string architecture;  ///< "llama", …
+  std::string format;        ///< "GGUF v3", "llama2.c v0", …
+  std::string weight_types;  ///< the encodings by share of the weights, e.g. "Q4_0, F32"
   std::uint64_t parameters = 0;
   std::uint64_t file_bytes = 0;
   std::uint64_t weight_bytes = 0;  ///< in memory
@@ -41,7 +41,8 @@ class Model {
  public:
   /// Opens a .gguf or llama2.c .bin file. The file is not trusted. Errors: io, bad_file, unsupported,
   /// too_large (needs more memory than the process may use; the message has the sum), cancelled.
-  static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& path, const ModelOptions& options = {},
+  static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& path,
+                                                   const ModelOptions& options = {},
                                                    const LoadProgress& progress = {});
 
   explicit Model(std::unique_ptr<const ModelParts> parts);  // internal; use open()

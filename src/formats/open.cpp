@@ -1,0 +1,73 @@
+#include "formats/open.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/mapped_file.hpp"
+#include "base/try.hpp"
+#include "base/utf8.hpp"
+#include "formats/gguf.hpp"
+#include "formats/llama2c.hpp"
+
+namespace troupe {
+namespace {
+
+using File = std::shared_ptr<const MappedFile>;
+
+Result<Checkpoint> open_llama2c(const std::filesystem::path& path, const File& model,
+                                const Llama2cHeader& header, std::filesystem::path tokenizer_path) {
+  // A file of the wrong size is no llama2.c checkpoint at all; asking for its tokenizer would mislead.
+  File tokenizer;
+  if (header.file_bytes() == model->bytes().size()) {
+    if (tokenizer_path.empty()) {
+      TROUPE_TRY(tokenizer_path, find_llama2c_tokenizer(path, header.vocab_size));
+    }
+    TROUPE_TRY(tokenizer, MappedFile::open(tokenizer_path));
+  }
+  const auto tokenizer_bytes = tokenizer ? tokenizer->bytes() : std::span<const std::byte>();
+  return read_llama2c(model->bytes(), path.native(), tokenizer_bytes, tokenizer_path.native(), model);
+}
+
+}  // namespace
+
+Result<Checkpoint> open_checkpoint(const std::filesystem::path& path, const OpenCheckpointOptions& options) {
+  TROUPE_TRY(const File file, MappedFile::open(path));
+  const std::string_view begin(reinterpret_cast<const char*>(file->bytes().data()),
+                               std::min<std::size_t>(file->bytes().size(), 32));
+  const std::string name = in_quotes(path.native());
+
+  if (begin.starts_with("GGUF")) {
+    if (!options.tokenizer.empty()) {
+      return Error{Errc::bad_argument,
+                   name + " is a GGUF file, which holds its own tokenizer: leave out --tokenizer " +
+                       in_quotes(options.tokenizer.native())};
+    }
+    return read_gguf(file->bytes(), path.native(), file);
+  }
+  if (begin.starts_with("SMND")) {
+    return Error{Errc::unsupported,
+                 name + " is a SmallMind checkpoint (.smnd), which this version cannot read"};
+  }
+  if (begin.starts_with("24ka")) {  // the number 0x616b3432, "ak42", that llama2.c's later layouts begin with
+    return Error{Errc::unsupported, name +
+                                        " is a llama2.c checkpoint of version 1 or 2; only version 0 (what "
+                                        "its run.c reads) is supported"};
+  }
+  if (begin.starts_with("version https://git-lfs")) {
+    return Error{Errc::bad_file,
+                 name + " is a Git LFS pointer, not the model itself: fetch it with git lfs pull"};
+  }
+  if (const auto header = parse_llama2c_header(file->bytes())) {
+    return open_llama2c(path, file, *header, options.tokenizer);
+  }
+  return Error{Errc::bad_file,
+               name + " begins with " + in_quotes(begin.substr(0, 8)) +
+                   ", which is no known model format; known are GGUF (.gguf) and llama2.c version 0 "
+                   "(.bin) (file size " +
+                   std::to_string(file->bytes().size()) + " bytes)"};
+}
+
+}  // namespace troupe
