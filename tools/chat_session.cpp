@@ -34,11 +34,8 @@ int ChatSession::run() {
         if (line.text.empty() && !reader.in_message()) note("(Ctrl-D or /quit leaves)");
         reader.reset();
         break;
-      case ReadLine::Kind::terminated:
-        return stop_exit_status();
-      case ReadLine::Kind::failed:
-        complain(line.text);
-        return exit_failed;
+      case ReadLine::Kind::terminated: return stop_exit_status();
+      case ReadLine::Kind::failed: complain(line.text); return exit_failed;
       case ReadLine::Kind::end:
         if (reader.in_message())
           problem("the input ended inside a message that \"\"\" had opened; it was not sent");
@@ -55,14 +52,9 @@ int ChatSession::run() {
 
 void ChatSession::take(const ChatInput& input) {
   switch (input.kind) {
-    case ChatInput::Kind::nothing:
-      break;
-    case ChatInput::Kind::message:
-      converse(input.text);
-      break;
-    case ChatInput::Kind::command:
-      command(input.name, input.argument);
-      break;
+    case ChatInput::Kind::nothing: break;
+    case ChatInput::Kind::message: converse(input.text); break;
+    case ChatInput::Kind::command: command(input.name, input.argument); break;
   }
 }
 

@@ -15,7 +15,6 @@
 #include "tools/statistics.hpp"
 #include "tools/terminal.hpp"
 #include "tools/text_layout.hpp"
-#include "tools/utf8.hpp"
 #include "troupe/engine.hpp"
 
 namespace troupe::tools {

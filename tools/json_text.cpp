@@ -4,31 +4,20 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/utf8.hpp"
 #include "tools/text_layout.hpp"
-#include "tools/utf8.hpp"
 
 namespace troupe::tools {
 namespace {
 
 void append_escaped(std::string& out, std::string_view bytes, char32_t code) {
   switch (code) {
-    case '"':
-      out += "\\\"";
-      return;
-    case '\\':
-      out += "\\\\";
-      return;
-    case '\n':
-      out += "\\n";
-      return;
-    case '\r':
-      out += "\\r";
-      return;
-    case '\t':
-      out += "\\t";
-      return;
-    default:
-      break;
+    case '"': out += "\\\""; return;
+    case '\\': out += "\\\\"; return;
+    case '\n': out += "\\n"; return;
+    case '\r': out += "\\r"; return;
+    case '\t': out += "\\t"; return;
+    default: break;
   }
   if (code < 0x20 || (code >= 0x7F && code <= 0x9F)) {
     char escape[8];
@@ -48,12 +37,11 @@ std::string milliseconds(double value) {
 std::string json_quoted(std::string_view text) {
   std::string out = "\"";
   out.reserve(text.size() + 2);
-  for (std::size_t at = 0; at < text.size();) {
-    const Utf8Character character = utf8_at(text, at);
-    const bool valid = character.kind == Utf8Character::Kind::valid;
-    append_escaped(out, valid ? text.substr(at, character.length) : "\xEF\xBF\xBD",
-                   valid ? character.code : 0xFFFD);
-    at += character.length;
+  while (!text.empty()) {
+    const Utf8Step step = utf8_step(text);
+    append_escaped(out, step.valid ? text.substr(0, step.bytes) : replacement_character,
+                   step.valid ? step.code : U'\uFFFD');
+    text.remove_prefix(step.bytes);
   }
   return out + "\"";
 }

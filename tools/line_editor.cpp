@@ -16,10 +16,10 @@
 #include <deque>
 #include <filesystem>
 
+#include "base/utf8.hpp"
 #include "tools/line_source.hpp"
 #include "tools/signals.hpp"
 #include "tools/terminal.hpp"
-#include "tools/utf8.hpp"
 
 namespace troupe::tools {
 namespace {
@@ -214,11 +214,11 @@ class LineEditor final : public LineSource {
         continue;
       }
       if (!flush_ && border.substr(0, rest.size()) == rest) break;  // perhaps the beginning of a border
-      const Utf8Character character = utf8_at(rest, 0);
-      if (character.kind == Utf8Character::Kind::incomplete && !flush_) break;
-      const char32_t code = character.kind == Utf8Character::Kind::valid ? character.code : 0xFFFD;
+      const Utf8Step step = utf8_step(rest);
+      if (step.truncated && !flush_) break;
+      const char32_t code = step.valid ? step.code : U'\uFFFD';
       push(code == '\r' && pasting_ ? U'\n' : code);
-      at += character.length;
+      at += step.bytes;
     }
     bytes_.erase(0, at);
     flush_ = false;

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/try.hpp"
-#include "tools/utf8.hpp"
+#include "tools/text_layout.hpp"
 
 namespace troupe::tools {
 namespace {

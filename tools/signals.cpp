@@ -34,20 +34,11 @@ void on_signal(int number) {
       }
       break;
     case SIGTERM:
-    case SIGHUP:
-      terminate_signal = number;
-      break;
-    case SIGWINCH:
-      resized_flag = true;
-      break;
-    case SIGCONT:
-      continued_flag = true;
-      break;
-    case SIGTSTP:
-      suspend_flag = true;
-      break;
-    default:
-      break;
+    case SIGHUP: terminate_signal = number; break;
+    case SIGWINCH: resized_flag = true; break;
+    case SIGCONT: continued_flag = true; break;
+    case SIGTSTP: suspend_flag = true; break;
+    default: break;
   }
   wake();
   errno = saved_errno;

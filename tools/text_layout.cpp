@@ -1,10 +1,11 @@
 #include "tools/text_layout.hpp"
 
+#include <utf8proc.h>
 #include <algorithm>
 #include <array>
 #include <charconv>
 
-#include "tools/utf8.hpp"
+#include "base/utf8.hpp"
 
 namespace troupe::tools {
 namespace {
@@ -13,12 +14,42 @@ constexpr std::size_t term_columns_max = 30;  // a longer term has its explanati
 constexpr std::size_t text_columns_min = 40;  // less room than this beside the terms: below them instead
 constexpr std::size_t bar_columns_max = 40;
 
+std::size_t columns_of(const Utf8Step& step) {
+  if (!step.valid) return 1;
+  const int width = utf8proc_charwidth(static_cast<utf8proc_int32_t>(step.code));
+  return width > 0 ? static_cast<std::size_t>(width) : 0;
+}
+
 std::string padded(std::string_view text, std::size_t columns) {
   const std::size_t used = display_columns(text);
   return std::string(text) + std::string(columns > used ? columns - used : 0, ' ');
 }
 
 }  // namespace
+
+std::size_t display_columns(std::string_view text) noexcept {
+  std::size_t columns = 0;
+  while (!text.empty()) {
+    const Utf8Step step = utf8_step(text);
+    columns += columns_of(step);
+    text.remove_prefix(step.bytes);
+  }
+  return columns;
+}
+
+std::string shortened(std::string_view text, std::size_t columns) {
+  if (display_columns(text) <= columns) return std::string(text);
+  if (columns == 0) return {};
+  std::size_t used = 0;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const Utf8Step step = utf8_step(text.substr(at));
+    used += columns_of(step);
+    if (used > columns - 1) break;  // one column is for the ellipsis
+    at += step.bytes;
+  }
+  return std::string(text.substr(0, at)) + "\xE2\x80\xA6";
+}
 
 std::vector<std::string> wrapped(std::string_view text, std::size_t columns) {
   std::vector<std::string> lines;

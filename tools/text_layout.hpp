@@ -9,6 +9,13 @@
 
 namespace troupe::tools {
 
+/// Terminal columns that `text` takes: 0 for combining marks and control characters, 2 for wide characters, 1
+/// for whatever is no UTF-8.
+std::size_t display_columns(std::string_view text) noexcept;
+
+/// The longest beginning of `text` that takes at most `columns`; where something is left out it ends in "…".
+std::string shortened(std::string_view text, std::size_t columns);
+
 /// The lines of `text` broken at spaces to at most `columns` each; a word that is longer is kept whole.
 /// Newlines in the text are kept. At least one line.
 std::vector<std::string> wrapped(std::string_view text, std::size_t columns);

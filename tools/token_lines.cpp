@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "base/utf8.hpp"
 #include "tools/json_text.hpp"
-#include "tools/utf8.hpp"
 
 namespace troupe::tools {
 
@@ -15,7 +15,7 @@ std::string token_lines(const Tokenizer& tokenizer, std::span<const Token> token
     const std::string id = std::to_string(token);
     const std::string_view piece = tokenizer.piece(token);
     // A byte token's piece may be one byte of a character: its spelling, <0xC3>, says more than U+FFFD would.
-    const bool show_piece = !piece.empty() && repaired_utf8(piece) == piece;
+    const bool show_piece = !piece.empty() && is_valid_utf8(piece);
     out += std::string(id_columns - id.size(), ' ') + id + "  ";
     out += show_piece ? json_quoted(piece) : std::string(tokenizer.spelling(token));
     out += '\n';

@@ -1,14 +1,9 @@
 #include "tools/transcript.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <boost/json.hpp>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 
+#include "base/atomic_file.hpp"
 #include "base/try.hpp"
 #include "tools/json_text.hpp"
 #include "tools/prompt_file.hpp"
@@ -43,28 +38,6 @@ Result<ChatMessage> message_of(const json::value& value, std::size_t index) {
     return bad(where + "\"role\" is " + json_quoted(role) + ", not \"user\" or \"assistant\"");
   }
   return ChatMessage{std::move(role), std::move(content)};
-}
-
-Error io_error(const std::string& doing, const std::string& path) {
-  return {Errc::io, "cannot " + doing + " '" + path + "': " + std::strerror(errno)};
-}
-
-Status write_file(const std::string& path, std::string_view text) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd == -1) return io_error("write", path);
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      const Error error = io_error("write", path);
-      ::close(fd);
-      ::unlink(path.c_str());
-      return error;
-    }
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (::close(fd) != 0) return io_error("write", path);
-  return {};
 }
 
 }  // namespace
@@ -115,14 +88,9 @@ Status save_transcript(const std::string& path, const Conversation& conversation
   if (std::filesystem::exists(path, ignored) && !load_transcript(path)) {
     return Error{Errc::bad_argument, "'" + path + "' exists and is no transcript; choose another name"};
   }
-  const std::string part = path + ".part" + std::to_string(::getpid());
-  TROUPE_TRY_STATUS(write_file(part, transcript_text(conversation, model_name)));
-  if (std::rename(part.c_str(), path.c_str()) != 0) {
-    const Error error = io_error("write", path);
-    ::unlink(part.c_str());
-    return error;
-  }
-  return {};
+  TROUPE_TRY(AtomicFile file, AtomicFile::create(path));
+  TROUPE_TRY_STATUS(file.write(transcript_text(conversation, model_name)));
+  return file.commit();
 }
 
 Result<Conversation> load_transcript(const std::string& path) {

@@ -2,12 +2,10 @@
 
 #include <cstdio>
 
-#include "tools/utf8.hpp"
+#include "base/utf8.hpp"
 
 namespace troupe::tools {
 namespace {
-
-constexpr std::string_view replacement = "\xEF\xBF\xBD";
 
 void append_visible(std::string& out, std::string_view bytes, char32_t code) {
   if (code == '\n' || code == '\t') {
@@ -31,21 +29,17 @@ std::string VisibleText::push(std::string_view chunk) {
   held_.clear();
   std::string out;
   out.reserve(text.size());
-  for (std::size_t at = 0; at < text.size();) {
-    const Utf8Character character = utf8_at(text, at);
-    const std::string_view bytes = std::string_view(text).substr(at, character.length);
-    switch (character.kind) {
-      case Utf8Character::Kind::valid:
-        append_visible(out, bytes, character.code);
-        break;
-      case Utf8Character::Kind::invalid:
-        out += replacement;
-        break;
-      case Utf8Character::Kind::incomplete:
-        held_ = bytes;
-        break;
+  for (std::string_view rest = text; !rest.empty();) {
+    const Utf8Step step = utf8_step(rest);
+    const std::string_view bytes = rest.substr(0, step.bytes);
+    if (step.valid) {
+      append_visible(out, bytes, step.code);
+    } else if (step.truncated) {
+      held_ = bytes;
+    } else {
+      out += replacement_character;
     }
-    at += character.length;
+    rest.remove_prefix(step.bytes);
   }
   return out;
 }
@@ -53,7 +47,7 @@ std::string VisibleText::push(std::string_view chunk) {
 std::string VisibleText::finish() {
   const bool cut = !held_.empty();
   held_.clear();
-  return cut ? std::string(replacement) : std::string();
+  return cut ? std::string(replacement_character) : std::string();
 }
 
 std::string visible(std::string_view text) {
