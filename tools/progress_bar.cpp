@@ -34,7 +34,10 @@ void ProgressBar::show(double share) {
   redraw_at_ = now + redraw_interval;
   // The last column stays free: writing there wraps on some terminals.
   const std::size_t columns = terminal_columns(STDERR_FILENO) - 1;
-  draw("\r" + progress_line(label_, share, columns) + "\x1b[K");
+  std::string line(1, '\r');
+  line += progress_line(label_, share, columns);
+  line += "\x1b[K";  // wipes what a longer line left behind
+  draw(line);
   drawn_ = true;
 }
 
