@@ -99,15 +99,17 @@ struct CommandLine::Impl {
   }
 
   // CLI11 takes "--name=" for an option without a value and reads on; splitting here keeps the empty value.
-  Arguments split_equals(const Arguments& arguments) const {
+  // A flag that is given a value is an error.
+  Arguments split_equals(const Arguments& arguments) {
     Arguments out;
     bool options_over = false;
     bool is_value = false;
     for (const std::string& argument : arguments) {
       const std::size_t equals = argument.find('=');
-      if (!is_value && !options_over && argument.rfind("--", 0) == 0 && equals != std::string::npos &&
-          value_options.count(argument.substr(0, equals)) != 0) {
-        out.push_back(argument.substr(0, equals));
+      const std::string option = argument.substr(0, equals);
+      if (!is_value && !options_over && equals != std::string::npos && names.count(option) != 0) {
+        if (value_options.count(option) == 0) error = Error{Errc::bad_argument, option + " takes no value"};
+        out.push_back(option);
         out.push_back(argument.substr(equals + 1));
         continue;
       }
@@ -213,11 +215,15 @@ void CommandLine::positional(const std::string& name, const std::string& help,
 std::optional<int> CommandLine::parse(const Arguments& arguments) {
   flag("-h,--help", "show this and exit", impl_->help);
   Arguments reversed = impl_->split_equals(arguments);
+  if (impl_->error) return usage_error(impl_->error->message);
   std::reverse(reversed.begin(), reversed.end());  // the order that CLI11 wants
   try {
     impl_->app.parse(std::move(reversed));
   } catch (const CLI::ExtrasError&) {
     return usage_error(impl_->unknown_text(impl_->app.remaining()));
+  } catch (const CLI::ArgumentMismatch& error) {
+    const std::string text = error.what();  // "--name: 1 required missing"
+    return usage_error(text.substr(0, text.find(':')) + " needs a value");
   } catch (const CLI::ParseError& error) {
     return usage_error(error.what());
   }

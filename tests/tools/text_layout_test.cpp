@@ -55,7 +55,7 @@ TEST_CASE("definitions stand beside their terms on a wide terminal and below the
 }
 
 TEST_CASE("a progress line fits every width", "[tools]") {
-  CHECK(progress_line("loading", 0.5, 24) == "loading [####    ]  50%" + std::string());
+  CHECK(progress_line("loading", 0.5, 24) == "loading [####     ]  50%");
   for (std::size_t columns = 0; columns < 120; ++columns) {
     CHECK(display_columns(progress_line("loading model.gguf", 0.333, columns)) <= columns);
   }
