@@ -55,7 +55,7 @@ struct NibbleQuads {
     return {block + 4 * part};
   }
 
-  HWY_INLINE IntVector dot(const std::int8_t* x, std::int32_t offset) const {
+  HWY_INLINE IntVector dot(const std::int8_t* x, [[maybe_unused]] std::int32_t offset) const {
     std::int32_t sum = offset;
     for (std::size_t k = 0; k < 16; ++k) {
       const std::uint8_t pair = bytes[k / 4 * quad_bytes + k % 4];
@@ -189,7 +189,7 @@ struct SignedQuads {
 #endif
 
   /// The sum over k of w * x, x[32] in -127..127 and `offset` -8 times their sum.
-  HWY_INLINE IntVector dot(const std::int8_t* x, std::int32_t offset) const {
+  HWY_INLINE IntVector dot(const std::int8_t* x, [[maybe_unused]] std::int32_t offset) const {
 #if TROUPE_QUADS_VNNI
     IntVector sum = start(offset);
     unroll<8>([&](auto j) TROUPE_LAMBDA { sum = add_dot(sum, quad[j], x + 4 * j); });
@@ -237,7 +237,7 @@ struct NibbleQuads {
 #endif
 
   /// offset + the sum over k of w * x, x[32] in -127..127: with -8 times their sum, w counts from -8.
-  HWY_INLINE IntVector dot(const std::int8_t* x, std::int32_t offset) const {
+  HWY_INLINE IntVector dot(const std::int8_t* x, [[maybe_unused]] std::int32_t offset) const {
 #if TROUPE_QUADS_PAIRS
     // Eight pairs of products up to 2 * 15 * 127 fit 16 bits: widened once.
     ShortVector sum = multiply_pairs(quad[0], broadcast_quad(x));
