@@ -53,8 +53,8 @@ class Tokenizer {
   virtual std::size_t vocab_size() const noexcept = 0;
   virtual std::optional<Token> bos() const noexcept = 0;
   virtual std::optional<Token> eos() const noexcept = 0;
-  virtual bool adds_bos() const noexcept = 0;  ///< whether encode(add_special) puts BOS in front
-  virtual bool adds_eos() const noexcept = 0;  ///< whether encode(add_special) puts EOS behind
+  virtual bool adds_bos() const noexcept = 0;               ///< whether encode(add_special) puts BOS in front
+  virtual bool adds_eos() const noexcept = 0;               ///< whether encode(add_special) puts EOS behind
   virtual bool is_control(Token token) const noexcept = 0;  ///< has no text of its own (BOS, EOS, …)
 
   /// Whether a generated `token` ends the answer: EOS, end-of-turn, and BOS (which starts another text).

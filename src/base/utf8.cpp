@@ -61,7 +61,7 @@ Utf8Step utf8_step(std::string_view text) noexcept {
   if (text.empty()) return {};
   const auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned lead = at(0);
-  if (lead < 0x80) return {lead, 1, true};
+  if (lead < 0x80) return {lead, 1, true, false};
 
   // Only the second byte's range depends on the first; it is what excludes overlong forms and surrogates.
   std::size_t length = 0;
@@ -78,17 +78,18 @@ Utf8Step utf8_step(std::string_view text) noexcept {
     if (lead == 0xF0) low = 0x90;
     if (lead == 0xF4) high = 0x8F;
   } else {
-    return {0, 1, false};
+    return {0, 1, false, false};
   }
 
   char32_t code = lead & (0x7FU >> length);
   for (std::size_t i = 1; i < length; ++i) {
-    if (i >= text.size() || at(i) < low || at(i) > high) return {0, i, false};
+    if (i >= text.size()) return {0, i, false, true};
+    if (at(i) < low || at(i) > high) return {0, i, false, false};
     code = (code << 6) | (at(i) & 0x3F);
     low = 0x80;
     high = 0xBF;
   }
-  return {code, length, true};
+  return {code, length, true, false};
 }
 
 bool is_valid_utf8(std::string_view text) noexcept {
@@ -98,6 +99,17 @@ bool is_valid_utf8(std::string_view text) noexcept {
     text.remove_prefix(step.bytes);
   }
   return true;
+}
+
+std::string replace_invalid_utf8(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const Utf8Step step = utf8_step(text);
+    out += step.valid ? text.substr(0, step.bytes) : replacement_character;
+    text.remove_prefix(step.bytes);
+  }
+  return out;
 }
 
 std::string utf8_encode(char32_t code) {

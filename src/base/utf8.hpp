@@ -12,12 +12,20 @@ struct Utf8Step {
   char32_t code = 0;      ///< the character, when valid
   std::size_t bytes = 0;  ///< its length, or that of the maximal invalid prefix (at least 1); 0 at the end
   bool valid = false;
+  bool truncated = false;  ///< not valid only because `text` ends here: more bytes could complete it
 };
+
+/// U+FFFD, which takes the place of what cannot be decoded.
+inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
 /// Decodes the first character of `text`.
 Utf8Step utf8_step(std::string_view text) noexcept;
 
 bool is_valid_utf8(std::string_view text) noexcept;
+
+/// `text` with U+FFFD for each maximal invalid prefix (table 3-8), a truncated character at the end included.
+/// The result is valid; valid text comes back as it is.
+std::string replace_invalid_utf8(std::string_view text);
 
 /// `code` in UTF-8. `code` is at most U+10FFFF and no surrogate.
 std::string utf8_encode(char32_t code);

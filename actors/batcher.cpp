@@ -1,0 +1,210 @@
+#include "actors/batcher.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <chrono>
+#include <unordered_map>
+
+#include "actors/batch_plan.hpp"
+
+namespace troupe {
+namespace {
+
+class BatcherState {
+ public:
+  using Self = BatcherActor::stateful_pointer<BatcherState>;
+
+  BatcherState() = default;
+
+  void start(Self self, const BatcherConfig& config) {
+    self_ = self;
+    config_ = config;
+    stepper_ = config.make_stepper();
+  }
+
+  void open(const OpenSequence& m) {
+    Sequence& sequence = sequences_[m.sequence];
+    sequence.open_failed = !stepper_->open(m.sequence, m.tokens_max);
+    // Its generator is about to ask: waiting for it lets requests that start together step together.
+    answering_ += 1;
+    sequence.answering = true;
+  }
+
+  void close(const CloseSequence& m) {
+    const auto found = sequences_.find(m.sequence);
+    if (found == sequences_.end()) return;
+    answered(found->second);
+    sequences_.erase(found);
+    stepper_->close(m.sequence);
+    publish_pages();
+    schedule();
+  }
+
+  void ask(Ask& m) {
+    const auto found = sequences_.find(m.sequence);
+    if (found == sequences_.end()) return;  // taken away meanwhile
+    Sequence& sequence = found->second;
+    answered(sequence);
+    sequence.generator = caf::actor_cast<GeneratorActor>(self_->current_sender());
+    sequence.alone = m.alone;
+    sequence.arrival = arrivals_++;
+    if (sequence.open_failed) {
+      fail(m.sequence, sequence, "the KV cache has no room for the sequence");
+    } else {
+      sequence.tokens = std::move(m.tokens);
+      sequence.taken = 0;
+    }
+    schedule();
+  }
+
+  void park(const Park& m) {
+    const auto found = sequences_.find(m.sequence);
+    if (found == sequences_.end()) return;
+    answered(found->second);
+    schedule();
+  }
+
+  void tick(const StepTick& m) {
+    if (m.number != tick_number_) return;  // a timer of a step that has run already
+    ++tick_number_;
+    tick_sent_ = false;
+    timer_set_ = false;
+    step();
+    schedule();
+  }
+
+ private:
+  struct Sequence {
+    GeneratorActor generator;
+    std::vector<Token> tokens;  // asked for
+    std::size_t taken = 0;      // of `tokens`, computed already
+    std::uint64_t arrival = 0;
+    bool alone = false;
+    bool open_failed = false;
+    bool answering = false;  // its generator holds logits, or was just started: it will ask or park
+
+    std::size_t waiting() const { return tokens.size() - taken; }
+  };
+
+  void answered(Sequence& sequence) {
+    if (sequence.answering) --answering_;
+    sequence.answering = false;
+  }
+
+  bool has_work() const {
+    for (const auto& [id, sequence] : sequences_) {
+      if (sequence.waiting() != 0) return true;
+    }
+    return false;
+  }
+
+  /// Runs the next step behind the messages that are in the mailbox already, so that they can join it; while
+  /// generators still answer, waits for them a little.
+  void schedule() {
+    if (tick_sent_ || !has_work()) return;
+    if (answering_ == 0) {
+      tick_sent_ = true;
+      self_->send(self_, StepTick{tick_number_});
+    } else if (!timer_set_) {
+      timer_set_ = true;
+      self_->delayed_send(self_, std::chrono::microseconds(config_.straggler_wait_us),
+                          StepTick{tick_number_});
+    }
+  }
+
+  void step() {
+    std::vector<PendingRows> pending;
+    for (const auto& [id, sequence] : sequences_) {
+      if (sequence.waiting() != 0)
+        pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
+    }
+    const auto plan = plan_step(pending, config_.step_tokens_max, alone_turn_);
+    if (plan.empty()) return;
+    alone_turn_ = !alone_turn_;
+
+    StepBatch batch;
+    for (const PlannedRows& rows : plan) add_rows(batch, rows);
+    const auto begin = std::chrono::steady_clock::now();
+    std::shared_ptr<const LogitsBlock> logits;
+    std::string failure;
+    try {
+      logits = stepper_->run(batch);
+    } catch (const std::exception& e) {
+      failure = e.what();
+    }
+    count(batch, std::chrono::steady_clock::now() - begin);
+    std::size_t row = 0;
+    for (const PlannedRows& rows : plan) {
+      Sequence& sequence = sequences_.at(rows.sequence);
+      if (!logits) {
+        fail(rows.sequence, sequence, failure);
+        continue;
+      }
+      sequence.taken += rows.tokens;
+      if (sequence.waiting() != 0) continue;
+      sequence.answering = true;
+      ++answering_;
+      self_->send(sequence.generator, LogitsRow{rows.sequence, logits, row++});
+    }
+  }
+
+  void add_rows(StepBatch& batch, const PlannedRows& rows) {
+    const Sequence& sequence = sequences_.at(rows.sequence);
+    const std::size_t length = stepper_->length(rows.sequence);
+    for (std::size_t i = 0; i < rows.tokens; ++i) {
+      const std::size_t index = sequence.taken + i;
+      batch.rows.push_back({rows.sequence, static_cast<std::uint32_t>(length + i), sequence.tokens[index],
+                            index + 1 == sequence.tokens.size()});
+    }
+  }
+
+  void fail(SequenceId id, Sequence& sequence, const std::string& message) {
+    sequence.tokens.clear();
+    sequence.taken = 0;
+    self_->send(sequence.generator, StepFailure{id, message});
+  }
+
+  void count(const StepBatch& batch, std::chrono::nanoseconds time) {
+    config_.counters->steps.fetch_add(1, std::memory_order_relaxed);
+    config_.counters->step_rows.fetch_add(batch.rows.size(), std::memory_order_relaxed);
+    config_.counters->step_ns.fetch_add(static_cast<std::uint64_t>(time.count()), std::memory_order_relaxed);
+    publish_pages();
+  }
+
+  void publish_pages() {
+    config_.counters->kv_pages_used.store(stepper_->pages_used(), std::memory_order_relaxed);
+  }
+
+  Self self_ = nullptr;
+  BatcherConfig config_;
+  std::unique_ptr<Stepper> stepper_;
+  std::unordered_map<SequenceId, Sequence> sequences_;
+  std::size_t answering_ = 0;  // sequences with `answering`
+  std::uint64_t arrivals_ = 0;
+  std::uint64_t tick_number_ = 0;  // of the step that comes next
+  bool tick_sent_ = false;         // the next step's tick is in the mailbox
+  bool timer_set_ = false;         // the next step's straggler timer runs
+  bool alone_turn_ = true;
+};
+
+BatcherActor::behavior_type batcher(BatcherState::Self self, const BatcherConfig& config) {
+  self->state.start(self, config);
+  return {
+      [self](const OpenSequence& m) { self->state.open(m); },
+      [self](const CloseSequence& m) { self->state.close(m); },
+      [self](Ask& m) { self->state.ask(m); },
+      [self](const Park& m) { self->state.park(m); },
+      [self](const Quit&) { self->quit(); },
+      [self](const StepTick& m) { self->state.tick(m); },
+  };
+}
+
+}  // namespace
+
+BatcherActor spawn_batcher(caf::actor_system& system, const BatcherConfig& config) {
+  return config.detached ? system.spawn<caf::detached>(batcher, config) : system.spawn(batcher, config);
+}
+
+}  // namespace troupe

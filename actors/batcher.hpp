@@ -1,0 +1,28 @@
+#pragma once
+// Coalesces the forward passes of all running generators: one pass over the weights serves them all.
+
+#include <functional>
+#include <memory>
+
+#include "actors/counters.hpp"
+#include "actors/messages.hpp"
+#include "actors/stepper.hpp"
+
+namespace troupe {
+
+struct BatcherConfig {
+  std::function<std::unique_ptr<Stepper>()> make_stepper;  ///< called once, on the batcher's thread
+  std::shared_ptr<Counters> counters;
+  std::uint32_t step_tokens_max = 256;
+  std::uint32_t straggler_wait_us = 2000;
+  /// A thread of its own, because a step blocks for as long as it computes. Off under a deterministic
+  /// scheduler.
+  bool detached = true;
+};
+
+/// Spawns the batcher, monitored by nobody yet. It owns the KV cache and the kernel threads, and ends on
+/// Quit. It runs a step as soon as every generator that holds logits has answered them, or straggler_wait_us
+/// after the first could have run.
+BatcherActor spawn_batcher(caf::actor_system& system, const BatcherConfig& config);
+
+}  // namespace troupe

@@ -1,0 +1,42 @@
+#pragma once
+// Where streams leave the actors: hands the router's events to listeners in ordinary threads.
+
+#include <functional>
+#include <memory>
+
+#include "actors/messages.hpp"
+
+namespace troupe {
+
+/// One stream's far end. Called by the sink actor, in order: any number of on_token, then exactly one of
+/// on_end and on_error. Must not block: it runs on a thread that the actors share.
+class StreamListener {
+ public:
+  virtual ~StreamListener() = default;
+  virtual void on_token(TokenEvent event) = 0;
+  virtual void on_end(FinishReason reason, const Usage& usage, const Timings& timings) = 0;
+  virtual void on_error(Error error) = 0;
+};
+
+/// Registers the listener for a tag, before the Submission that names the tag is sent. Dropped after its end.
+struct Attach {
+  StreamTag tag = 0;
+  std::shared_ptr<StreamListener> listener;
+};
+
+/// The Submission was refused: no events will come.
+struct Detach {
+  StreamTag tag = 0;
+};
+
+using EventSinkActor = SinkActor::extend<caf::reacts_to<Attach>, caf::reacts_to<Detach>,
+                                         caf::reacts_to<RouterActor>, caf::reacts_to<Quit>>;
+
+/// Spawns the sink of an embedder, one for any number of streams. Send it the router's handle to watch:
+/// should the router end while streams are open, each of them gets an on_error. Ends on Quit.
+EventSinkActor spawn_event_sink(caf::actor_system& system);
+
+}  // namespace troupe
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Attach)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Detach)

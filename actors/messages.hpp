@@ -1,0 +1,231 @@
+#pragma once
+// The whole protocol between the actors, on one page.
+//
+//   embedder ── Submission ─► router ── Assignment, Credit, Abandon ─► generator ── Ask, Park ─► batcher
+//      ▲                      │  ▲                                      │     ▲                    │
+//      └── StreamToken/End/Error │◄──────── Emission, Ended, Faulted ───┘     └─ LogitsRow, StepFailure
+//                             └──────────── OpenSequence, CloseSequence ─────────────────────────►│
+//
+// Every accepted Submission is answered by any number of StreamTokens and then by exactly one StreamEnd or
+// StreamError. A generator's messages carry (request, epoch); the router raises the epoch whenever it takes a
+// request away from a generator, and ignores messages of older epochs: that makes replay exact.
+// Cancel, Abandon, OpenSequence and CloseSequence are sent with high priority and so overtake ordinary work,
+// but never each other.
+//
+// All types here are for one process: they share memory by pointer.
+
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/replies_to.hpp>
+#include <caf/typed_actor.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/forward.hpp"
+#include "troupe/error.hpp"
+#include "troupe/generation.hpp"
+
+namespace troupe {
+
+using RequestId = std::uint64_t;
+using TimePoint = std::chrono::steady_clock::time_point;
+
+// ---- router → the embedder's event sink ------------------------------------------------------------------
+
+/// Names a stream for its embedder, who chose it; the router only repeats it.
+using StreamTag = std::uint64_t;
+
+struct StreamToken {
+  StreamTag tag = 0;
+  TokenEvent event;
+};
+
+struct StreamEnd {
+  StreamTag tag = 0;
+  FinishReason reason = FinishReason::stop;
+  Usage usage;
+  Timings timings;
+};
+
+struct StreamError {
+  StreamTag tag = 0;
+  Error error;
+};
+
+// ---- embedder → router -----------------------------------------------------------------------------------
+
+using SinkActor =
+    caf::typed_actor<caf::reacts_to<StreamToken>, caf::reacts_to<StreamEnd>, caf::reacts_to<StreamError>>;
+
+/// What a request computes: shared between router and generator, never changed.
+struct Work {
+  std::vector<Token> prompt;
+  GenerationOptions options;
+};
+
+struct Submission {
+  std::shared_ptr<const Work> work;
+  std::optional<TimePoint> deadline;
+  Priority priority = Priority::normal;
+  std::string client_key;
+  std::uint32_t window_tokens = 0;  ///< tokens that may be sent ahead of Consumed; 0: no limit
+  SinkActor sink;
+  StreamTag tag = 0;
+};
+
+struct Admission {
+  RequestId request = 0;  ///< 0 when refused
+  std::optional<Error> refusal;
+};
+
+struct Cancel {
+  RequestId request = 0;
+};
+
+/// The reader has taken `tokens` more StreamTokens.
+struct Consumed {
+  RequestId request = 0;
+  std::uint32_t tokens = 0;
+};
+
+/// Admit nothing more; answer when everything has ended, cancelling what still runs after drain_ms. The
+/// router, its generators and its batcher end after the answer.
+struct Drain {
+  std::uint32_t drain_ms = 0;
+};
+struct Drained {};
+
+// ---- generator → router ----------------------------------------------------------------------------------
+
+struct Emission {
+  RequestId request = 0;
+  std::uint32_t epoch = 0;
+  TokenEvent event;
+};
+
+struct Ended {
+  RequestId request = 0;
+  std::uint32_t epoch = 0;
+  FinishReason reason = FinishReason::stop;
+};
+
+struct Faulted {
+  RequestId request = 0;
+  std::uint32_t epoch = 0;
+  Error error;
+};
+
+/// Timer of the router to itself: deadlines, back-off, drain.
+struct RouterTick {};
+
+using RouterActor = caf::typed_actor<caf::replies_to<Submission>::with<Admission>, caf::reacts_to<Cancel>,
+                                     caf::reacts_to<Consumed>, caf::replies_to<Drain>::with<Drained>,
+                                     caf::reacts_to<Emission>, caf::reacts_to<Ended>, caf::reacts_to<Faulted>,
+                                     caf::reacts_to<RouterTick>>;
+
+// ---- router, generator → batcher -------------------------------------------------------------------------
+
+struct OpenSequence {
+  SequenceId sequence = 0;
+  std::uint32_t tokens_max = 0;
+};
+
+struct CloseSequence {
+  SequenceId sequence = 0;
+};
+
+/// Runs `tokens` behind what the sequence has and answers the sender with the last one's LogitsRow, or with a
+/// StepFailure. An ask for a sequence that is not open is dropped: its request was taken away meanwhile.
+struct Ask {
+  SequenceId sequence = 0;
+  std::vector<Token> tokens;  ///< at least one
+  bool alone = false;         ///< share no step with other sequences: it is suspected of breaking steps
+};
+
+/// The generator will not ask for now. Every LogitsRow is answered by an Ask or a Park, so the batcher knows
+/// when all have answered.
+struct Park {
+  SequenceId sequence = 0;
+};
+
+struct Quit {};
+
+/// Timer of the batcher to itself: run the step that was planned as number `number`.
+struct StepTick {
+  std::uint64_t number = 0;
+};
+
+using BatcherActor =
+    caf::typed_actor<caf::reacts_to<OpenSequence>, caf::reacts_to<CloseSequence>, caf::reacts_to<Ask>,
+                     caf::reacts_to<Park>, caf::reacts_to<Quit>, caf::reacts_to<StepTick>>;
+
+// ---- router, batcher → generator -------------------------------------------------------------------------
+
+struct Assignment {
+  RequestId request = 0;
+  std::uint32_t epoch = 0;
+  SequenceId sequence = 0;  ///< open at the batcher
+  std::shared_ptr<const Work> work;
+  std::vector<Token> emitted;  ///< answer tokens that are already delivered: to be replayed, not to be sent
+  bool windowed = false;       ///< whether `credit` limits
+  std::uint32_t credit = 0;    ///< tokens that may be emitted now
+  bool alone = false;
+  BatcherActor batcher;
+};
+
+struct Credit {
+  RequestId request = 0;
+  std::uint32_t epoch = 0;
+  std::uint32_t tokens = 0;
+};
+
+/// Forget the request; no answer. The generator is idle afterwards.
+struct Abandon {
+  RequestId request = 0;
+  std::uint32_t epoch = 0;
+};
+
+struct LogitsRow {
+  SequenceId sequence = 0;
+  std::shared_ptr<const LogitsBlock> block;
+  std::size_t row = 0;
+};
+
+struct StepFailure {
+  SequenceId sequence = 0;
+  std::string message;
+};
+
+using GeneratorActor =
+    caf::typed_actor<caf::reacts_to<Assignment>, caf::reacts_to<Credit>, caf::reacts_to<Abandon>,
+                     caf::reacts_to<LogitsRow>, caf::reacts_to<StepFailure>, caf::reacts_to<Quit>>;
+
+}  // namespace troupe
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StreamToken)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StreamEnd)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StreamError)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Submission)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Admission)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Cancel)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Consumed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Drain)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Drained)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Emission)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Ended)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Faulted)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::RouterTick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::OpenSequence)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::CloseSequence)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Ask)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Park)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Quit)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StepTick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Assignment)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Credit)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Abandon)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::LogitsRow)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StepFailure)

@@ -1,0 +1,38 @@
+#pragma once
+// How often, and how soon, something that died may be started again. Pure: the time is passed in.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <optional>
+
+namespace troupe {
+
+/// At most `restarts_max` restarts within any window; the pause before each doubles while they come in quick
+/// succession and begins anew after a quiet window.
+class RestartBudget {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  RestartBudget(std::uint32_t restarts_max, std::chrono::milliseconds window,
+                std::chrono::milliseconds backoff)
+      : restarts_max_(restarts_max), window_(window), backoff_(backoff) {}
+
+  /// Counts a restart at `now`. The pause to make first, or nullopt when the budget is used up.
+  std::optional<std::chrono::milliseconds> spend(Clock::time_point now) {
+    while (!recent_.empty() && now - recent_.front() >= window_) recent_.pop_front();
+    if (recent_.size() >= restarts_max_) return std::nullopt;
+    recent_.push_back(now);
+    // Doubling stops at the 6th in a row: beyond that waiting longer cures nothing.
+    return backoff_ * (std::int64_t{1} << std::min<std::size_t>(recent_.size() - 1, 6));
+  }
+
+ private:
+  std::uint32_t restarts_max_;
+  std::chrono::milliseconds window_;
+  std::chrono::milliseconds backoff_;
+  std::deque<Clock::time_point> recent_;  // at most restarts_max_
+};
+
+}  // namespace troupe

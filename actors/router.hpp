@@ -1,0 +1,32 @@
+#pragma once
+// Admits requests, hands them to generators, replays what a fault interrupts, and answers each exactly once.
+
+#include <functional>
+#include <memory>
+
+#include "actors/counters.hpp"
+#include "actors/messages.hpp"
+#include "troupe/model.hpp"
+#include "troupe/options.hpp"
+
+namespace troupe {
+
+struct RouterConfig {
+  std::shared_ptr<const Model> model;
+  std::shared_ptr<Counters> counters;
+  EngineOptions options;         ///< with every 0 replaced by what it stands for
+  std::size_t kv_pages_max = 0;  ///< of the batcher's cache
+  std::function<GeneratorActor()> make_generator;
+  std::function<BatcherActor()> make_batcher;
+};
+
+/// Checks a request against the model: option ranges, stop texts, that the prompt leaves room in the context.
+/// Errors: bad_argument, context_exceeded (with both counts), too_large (can never fit the KV cache).
+Status validate(const Work& work, const Model& model, std::uint32_t context_tokens, std::size_t kv_pages_max);
+
+/// Spawns the router, which spawns its batcher at once and generators as they are needed, up to
+/// options.pool_max. It is the one log of what each request has emitted: a generator or batcher that dies
+/// costs its requests a replay, never a token. It ends after answering Drain.
+RouterActor spawn_router(caf::actor_system& system, const RouterConfig& config);
+
+}  // namespace troupe

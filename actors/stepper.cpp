@@ -1,0 +1,73 @@
+#include "actors/stepper.hpp"
+
+#include <mutex>
+#include <vector>
+
+namespace troupe {
+namespace {
+
+/// Hands out logits blocks and takes them back when their last reader lets go, on whatever thread that is: a
+/// fresh block of a large vocabulary would cost a page fault for every 4 KiB.
+class LogitsPool : public std::enable_shared_from_this<LogitsPool> {
+ public:
+  std::shared_ptr<LogitsBlock> take() {
+    std::unique_ptr<LogitsBlock> block;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!free_.empty()) {
+        block = std::move(free_.back());
+        free_.pop_back();
+      }
+    }
+    if (!block) block = std::make_unique<LogitsBlock>();
+    return {block.release(), [pool = shared_from_this()](LogitsBlock* used) { pool->give_back(used); }};
+  }
+
+ private:
+  void give_back(LogitsBlock* used) {
+    std::unique_ptr<LogitsBlock> block(used);
+    const std::lock_guard lock(mutex_);
+    if (free_.size() < free_max) free_.push_back(std::move(block));
+  }
+
+  // A step and the one before it: more are only alive while a generator lags.
+  static constexpr std::size_t free_max = 4;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<LogitsBlock>> free_;
+};
+
+class ModelStepper final : public Stepper {
+ public:
+  ModelStepper(std::shared_ptr<const Model> model, KvType kv_type, std::size_t pages_max, unsigned threads)
+      : model_(std::move(model)),
+        pool_(threads),
+        cache_(model_->parts().config, kv_type, pages_max),
+        forward_(model_->parts(), cache_, pool_) {}
+
+  bool open(SequenceId id, std::size_t tokens_max) override { return cache_.open(id, tokens_max); }
+  void close(SequenceId id) override { cache_.close(id); }
+  std::size_t length(SequenceId id) const override { return cache_.length(id); }
+  std::size_t pages_used() const override { return cache_.pages_used(); }
+
+  std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override {
+    auto logits = logits_->take();
+    forward_.run(batch, *logits);
+    return logits;
+  }
+
+ private:
+  std::shared_ptr<const Model> model_;
+  ThreadPool pool_;
+  KvCache cache_;
+  Forward forward_;
+  std::shared_ptr<LogitsPool> logits_ = std::make_shared<LogitsPool>();
+};
+
+}  // namespace
+
+std::unique_ptr<Stepper> make_model_stepper(std::shared_ptr<const Model> model, KvType kv_type,
+                                            std::size_t pages_max, unsigned threads) {
+  return std::make_unique<ModelStepper>(std::move(model), kv_type, pages_max, threads);
+}
+
+}  // namespace troupe

@@ -1,0 +1,34 @@
+#pragma once
+// What a batcher needs of a model: sequences and steps. The seam where tests put models that fail.
+
+#include <cstddef>
+#include <memory>
+
+#include "model/forward.hpp"
+
+namespace troupe {
+
+/// Runs steps over sequences of its own. Owned and called by one batcher. A step that fails throws
+/// (std::exception); the sequences that took part in it are then closed and not used again, the others are
+/// as before.
+class Stepper {
+ public:
+  virtual ~Stepper() = default;
+
+  /// Reserves a sequence of at most tokens_max positions; false when the memory for it is not there.
+  virtual bool open(SequenceId id, std::size_t tokens_max) = 0;
+  /// Frees the sequence at once; unknown ids are ignored.
+  virtual void close(SequenceId id) = 0;
+  virtual std::size_t length(SequenceId id) const = 0;
+
+  /// One forward pass. The logits stay valid as long as they are held.
+  virtual std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) = 0;
+
+  virtual std::size_t pages_used() const = 0;
+};
+
+/// The real one: one model, its KV cache and kernel threads.
+std::unique_ptr<Stepper> make_model_stepper(std::shared_ptr<const Model> model, KvType kv_type,
+                                            std::size_t pages_max, unsigned threads);
+
+}  // namespace troupe

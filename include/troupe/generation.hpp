@@ -1,0 +1,111 @@
+#pragma once
+// What is asked and what comes back: the value types of a request's life. Plain data, freely copied.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "troupe/tokenizer.hpp"
+
+namespace troupe {
+
+/// How the next token is chosen. Order of application: logit bias → penalties → temperature → top-k →
+/// softmax → top-p → min-p → draw. Ties go to the lower token id. The random number is a pure function of
+/// (seed, position), so the same options give the same tokens whatever else runs. Defaults are those that
+/// users of local models know.
+struct SamplingOptions {
+  float temperature = 0.8F;  ///< ≥ 0; 0 takes the most likely token
+  std::uint32_t top_k = 40;  ///< keep the k most likely; 0 keeps all
+  float top_p = 0.95F;       ///< (0, 1]: keep the smallest set with this much probability; 1 keeps all
+  float min_p = 0.05F;       ///< [0, 1]: drop tokens less likely than this share of the best; 0 keeps all
+  float repeat_penalty =
+      1.0F;  ///< > 0: divides (multiplies, if negative) the logits of recent tokens; 1 is off
+  std::uint32_t repeat_last_n =
+      64;                         ///< how many tokens back (prompt and answer) repeat_penalty looks; 0 is off
+  float presence_penalty = 0.0F;  ///< [-2, 2]: subtracted once for a token that the answer has already
+  float frequency_penalty = 0.0F;  ///< [-2, 2]: subtracted for each time the answer has the token
+  std::vector<std::pair<Token, float>> logit_bias;  ///< added to the logits; -infinity forbids a token
+  std::uint64_t seed = 0;                           ///< any value; equal seeds repeat the answer
+};
+
+/// Options of one request. Validated at submission: a value out of range is refused, never clamped.
+struct GenerationOptions {
+  SamplingOptions sampling;
+  std::uint32_t max_tokens = 256;  ///< tokens to generate at most; 0 only evaluates the prompt
+  std::vector<std::string> stop;   ///< the answer ends before any of these texts; at most 16, none empty
+  std::vector<Token> stop_tokens;  ///< the answer ends before any of these tokens
+  bool ignore_eos = false;         ///< do not end at the model's end-of-text tokens
+};
+
+/// One turn of a conversation.
+struct ChatMessage {
+  std::string role;  ///< "system", "user", "assistant", …
+  std::string content;
+};
+
+/// A prompt is text (encoded with the vocabulary's BOS rule, special tokens not parsed out of it) or token
+/// ids that are taken as they are.
+using Prompt = std::variant<std::string, std::vector<Token>>;
+
+/// Higher priorities are admitted to the generators first.
+enum class Priority : std::uint8_t { low = 0, normal = 1, high = 2 };
+
+struct GenerationRequest {
+  Prompt prompt;
+  GenerationOptions options;
+  /// The request ends at this moment, wherever it is, with what it has so far. nullopt: never.
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  Priority priority = Priority::normal;
+  std::string client_key;  ///< fairness is between keys; empty is a key like any other
+};
+
+/// Why an answer ended.
+enum class FinishReason : std::uint8_t {
+  stop,       ///< the model's end-of-text token, a stop text or a stop token
+  length,     ///< max_tokens, or the context is full
+  cancelled,  ///< by the caller; the text so far is kept
+  deadline,   ///< the deadline passed; the text so far is kept
+};
+
+/// "stop", "length", "cancelled", "deadline".
+const char* finish_reason_name(FinishReason reason) noexcept;
+
+struct Usage {
+  std::uint32_t prompt_tokens = 0;
+  std::uint32_t completion_tokens = 0;
+};
+
+/// Milliseconds from submission; ttft_ms is 0 when no token was generated.
+struct Timings {
+  double queue_ms = 0;  ///< until a generator took the request
+  double ttft_ms = 0;   ///< until the first generated token
+  double total_ms = 0;  ///< until the end
+};
+
+/// Stands for "no token" in an event that carries only text.
+inline constexpr Token no_token = -1;
+
+/// A piece of an answer: one generated token and the text it completed. The text may be empty (part of a
+/// character, or held back because it may begin a stop text) and is always valid UTF-8. When text is still
+/// held back at the end, it comes in one last event whose token is no_token.
+struct TokenEvent {
+  std::uint32_t index = 0;  ///< 0, 1, 2, … without gaps
+  Token token = no_token;
+  std::string text;
+};
+
+/// A finished answer. `text` is the concatenation of the events' texts. An end-of-text or stop token is not
+/// among the tokens; tokens that make up a stop text are, although their text is cut off.
+struct Generation {
+  std::string text;
+  std::vector<Token> tokens;
+  FinishReason finish_reason = FinishReason::stop;
+  Usage usage;
+  Timings timings;
+};
+
+}  // namespace troupe

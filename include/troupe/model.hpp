@@ -1,0 +1,61 @@
+#pragma once
+// A model in memory: weights, configuration and vocabulary, immutable from the moment it is opened.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "troupe/error.hpp"
+#include "troupe/options.hpp"
+#include "troupe/tokenizer.hpp"
+
+namespace troupe {
+
+/// What a person asks of a model.
+struct ModelInfo {
+  std::string name;          ///< general.name, or the file's stem
+  std::string architecture;  ///< "llama", …
+  std::string format;        ///< "GGUF v3", "llama2.c v0", …
+  std::string weight_types;  ///< the encodings by share of the weights, e.g. "Q4_0, F32"
+  std::uint64_t parameters = 0;
+  std::uint64_t file_bytes = 0;
+  std::uint64_t weight_bytes = 0;  ///< in memory
+  std::uint32_t vocab_size = 0;
+  std::uint32_t context_tokens = 0;  ///< as the file states it
+  std::uint32_t layers = 0;
+  std::uint32_t width = 0;
+  std::string chat_template;  ///< the template text in the file; empty if none
+};
+
+/// Called during loading with the share that is done, 0..1, at most some hundred times, on the loading
+/// thread. Returning false gives up: open() then returns Errc::cancelled.
+using LoadProgress = std::function<bool(double)>;
+
+struct ModelParts;  // internal: src/model/model_parts.hpp
+
+/// Shared as std::shared_ptr<const Model>: there is no mutable access, so it needs no lock, and one copy
+/// serves any number of engines, threads and generators.
+class Model {
+ public:
+  /// Opens a .gguf or llama2.c .bin file. The file is not trusted. Errors: io, bad_file, unsupported,
+  /// too_large (needs more memory than the process may use; the message has the sum), cancelled.
+  static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& path,
+                                                   const ModelOptions& options = {},
+                                                   const LoadProgress& progress = {});
+
+  explicit Model(std::unique_ptr<const ModelParts> parts);  // internal; use open()
+  ~Model();
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const ModelInfo& info() const noexcept;
+  const Tokenizer& tokenizer() const noexcept;
+  const ModelParts& parts() const noexcept { return *parts_; }
+
+ private:
+  std::unique_ptr<const ModelParts> parts_;
+};
+
+}  // namespace troupe

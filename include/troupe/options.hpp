@@ -1,0 +1,69 @@
+#pragma once
+// Every limit of the runtime, with its unit, its default and the reason for it. Whatever is not bounded
+// here is bounded by something that is.
+
+#include <cstdint>
+#include <filesystem>
+
+namespace troupe {
+
+/// How the KV cache keeps keys and values.
+enum class KvPrecision : std::uint8_t {
+  automatic,  ///< f32 for models whose weights are all F32, f16 for the others
+  f32,
+  f16,
+};
+
+struct ModelOptions {
+  std::filesystem::path
+      tokenizer;  ///< llama2.c checkpoints only: their tokenizer.bin; empty: looked for beside the model
+  std::uint32_t threads = 0;  ///< for repacking weights at load; 0: what the process may really use
+};
+
+struct EngineOptions {
+  /// Kernel threads. 0: what the process may really use (affinity mask and cgroup quota). Changes no bits.
+  std::uint32_t threads = 0;
+
+  /// Positions of one sequence, prompt and answer together. 0: what the model states, but at least 512 for
+  /// models with rotary positions, which run past their stated length gracefully, and at most 8192, so that
+  /// a model made for 128k does not claim tens of gigabytes unasked.
+  std::uint32_t context_tokens = 0;
+
+  /// Generators that run at once; each is one row of the decode batch. Beyond some tens the arithmetic units
+  /// are full and more only adds latency.
+  std::uint32_t pool_max = 8;
+
+  /// Requests that wait for a generator, and their prompt + max_tokens in sum. What exceeds either is refused
+  /// with a time to retry; nothing is dropped later.
+  std::uint32_t queue_requests_max = 1024;
+  std::uint64_t queue_tokens_max = 4'000'000;
+
+  /// Bytes of KV cache. 0: pool_max sequences of context_tokens, but at most half of the memory that the
+  /// process may still use.
+  std::uint64_t kv_bytes_max = 0;
+  KvPrecision kv_precision = KvPrecision::automatic;
+
+  /// Rows of one forward pass. Decodes go first; prefill chunks fill up to this. Larger is faster prefill,
+  /// smaller is a shorter pause for the streams that run meanwhile.
+  std::uint32_t step_tokens_max = 256;
+
+  /// Tokens that a stream may be ahead of its reader. When they are used up its generator pauses.
+  std::uint32_t stream_window_tokens = 64;
+
+  /// How long the batcher waits for a generator that has not answered its logits before it runs without it.
+  std::uint32_t straggler_wait_us = 2000;
+
+  /// Restarts of crashed generators and batchers within restart_window_ms before the engine gives up and
+  /// fails what runs; the pause before a restart doubles from restart_backoff_ms.
+  std::uint32_t restarts_max = 100;
+  std::uint32_t restart_window_ms = 10'000;
+  std::uint32_t restart_backoff_ms = 1;
+
+  /// How often one request is replayed after faults before it gets the error.
+  std::uint32_t replays_max = 8;
+
+  /// How long stop() lets running requests finish before it cancels them.
+  std::uint32_t drain_ms = 5'000;
+};
+
+}  // namespace troupe

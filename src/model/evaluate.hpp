@@ -1,0 +1,25 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "troupe/error.hpp"
+#include "troupe/model.hpp"
+#include "troupe/options.hpp"
+
+namespace troupe {
+
+/// The precision that `precision` stands for with this model.
+KvPrecision resolve_kv_precision(const Model& model, KvPrecision precision) noexcept;
+
+/// The context that `asked` stands for with this model: itself, or for 0 the default that EngineOptions
+/// documents.
+std::uint32_t resolve_context_tokens(const Model& model, std::uint32_t asked) noexcept;
+
+/// Logits without actors: runs `tokens` as one sequence, in steps of options.step_tokens_max, and returns the
+/// last position's row, or with `all` one row per token; f32 [vocab] each. Errors: bad_argument (a token out
+/// of range, none at all), context_exceeded.
+Result<std::vector<std::vector<float>>> evaluate_logits(const Model& model, std::span<const Token> tokens,
+                                                        bool all, const EngineOptions& options = {});
+
+}  // namespace troupe

@@ -1,0 +1,71 @@
+#pragma once
+// The forward pass of a batch: rows of many sequences through all layers.
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "kernels/attention.hpp"
+#include "kernels/matmul.hpp"
+#include "model/kv_cache.hpp"
+#include "model/model_parts.hpp"
+#include "model/step_batch.hpp"
+
+namespace troupe {
+
+/// Logits of a step: row-major f32 [rows, vocab].
+struct LogitsBlock {
+  AlignedBuffer<float> values;
+  std::size_t rows = 0;
+  std::size_t vocab = 0;
+
+  std::span<const float> row(std::size_t i) const { return {values.data() + i * vocab, vocab}; }
+};
+
+/// Runs steps of one model over one KV cache. Holds the scratch memory, which grows to the largest batch.
+/// One owner, one thread at a time; the pool must not be in use by others meanwhile. A row's logits have the
+/// same bits whatever else is in its batch, however its prompt was cut into steps, on any number of threads.
+class Forward {
+ public:
+  Forward(const ModelParts& model, KvCache& cache, ThreadPool& pool);
+
+  /// Computes all rows, appends their keys and values to the cache and writes the logits of the rows that
+  /// want them. Preconditions (checked, abort): tokens within the vocabulary, sequences open, positions
+  /// continue their sequence. Throws std::bad_alloc only.
+  void run(const StepBatch& batch, LogitsBlock& logits);
+
+ private:
+  void embed(const StepBatch& batch);
+  void set_positions(const StepBatch& batch);
+  void attend(const StepBatch& batch, std::size_t layer);
+  void feed_forward(const LayerWeights& layer);
+  void compute_logits(const StepBatch& batch, LogitsBlock& logits);
+
+  void norm(const float* x, const AlignedBuffer<float>& weight, std::size_t rows, float* out);
+  void multiply(const Linear& linear, float* y);
+  void add(float* x, const float* y);
+
+  const ModelParts& model_;
+  const ModelConfig& config_;
+  KvCache& cache_;
+  ThreadPool& pool_;
+
+  std::size_t rows_ = 0;  // of the step in progress
+  Activations activations_;
+  AlignedBuffer<float> x_;                     // [rows, width]: the residual stream
+  AlignedBuffer<float> h_;                     // [rows, width]: normalised input or output of a block
+  AlignedBuffer<float> q_;                     // [rows, heads * head_dim]
+  AlignedBuffer<float> k_;                     // [rows, kv_heads * head_dim]
+  AlignedBuffer<float> v_;                     // [rows, kv_heads * head_dim]
+  AlignedBuffer<float> attended_;              // [rows, heads * head_dim]
+  AlignedBuffer<float> gate_;                  // [rows, ffn_width]
+  AlignedBuffer<float> up_;                    // [rows, ffn_width]
+  AlignedBuffer<float> cosines_;               // [rows, rope_dim / 2]
+  AlignedBuffer<float> sines_;                 // [rows, rope_dim / 2]
+  std::vector<AttentionRow> attention_rows_;   // [rows]
+  std::vector<const std::byte*> page_table_;   // pages of the step's sequences, one after the other
+  std::vector<std::size_t> page_table_start_;  // [rows]: where the row's sequence begins in page_table_
+  std::vector<std::size_t> pages_count_;       // [rows]: how many pages its sequence has
+};
+
+}  // namespace troupe

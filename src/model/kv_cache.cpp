@@ -1,0 +1,111 @@
+#include "model/kv_cache.hpp"
+
+#include <cmath>
+#include <cstring>
+
+#include "base/check.hpp"
+
+namespace troupe {
+
+KvCache::KvCache(const ModelConfig& config, KvType type, std::size_t pages_max)
+    : pages_max_(pages_max), page_bytes_(page_bytes(config, type)) {
+  const std::size_t part = page_part_bytes(config.kv_heads, config.head_dim, type);
+  layers_.reserve(config.layers);
+  for (std::size_t i = 0; i < config.layers; ++i) {
+    AttentionLayer layer;
+    layer.heads = config.heads;
+    layer.kv_heads = config.kv_heads;
+    layer.head_dim = config.head_dim;
+    layer.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
+    layer.kv_type = type;
+    layer.k_offset = 2 * i * part;
+    layer.v_offset = (2 * i + 1) * part;
+    layers_.push_back(layer);
+  }
+}
+
+std::size_t KvCache::page_bytes(const ModelConfig& config, KvType type) noexcept {
+  return 2 * config.layers * page_part_bytes(config.kv_heads, config.head_dim, type);
+}
+
+bool KvCache::open(SequenceId id, std::size_t tokens_max) {
+  TROUPE_CHECK(!contains(id));
+  const std::size_t pages = pages_for(tokens_max);
+  if (pages > pages_available()) return false;
+  reserved_ += pages;
+  sequences_[id].pages_max = pages;
+  return true;
+}
+
+bool KvCache::fork(SequenceId id, SequenceId parent, std::size_t tokens, std::size_t tokens_max) {
+  TROUPE_CHECK(!contains(id) && tokens <= length(parent) && tokens <= tokens_max);
+  const std::size_t shared = tokens / page_tokens;
+  const std::size_t pages = pages_for(tokens_max);
+  if (pages - shared > pages_available()) return false;
+
+  Sequence sequence;
+  sequence.pages_max = pages;
+  const Sequence& source = at(parent);
+  for (std::size_t i = 0; i < shared; ++i) {
+    ++pages_[source.page_ids[i]].sequences;
+    sequence.page_ids.push_back(source.page_ids[i]);
+    sequence.addresses.push_back(source.addresses[i]);
+  }
+  reserved_ += pages - shared;
+  if (tokens % page_tokens != 0) {
+    const std::byte* from = source.addresses[shared];
+    take_page(sequence);
+    std::memcpy(sequence.addresses.back(), from, page_bytes_);
+  }
+  sequence.length = tokens;
+  sequences_.emplace(id, std::move(sequence));
+  return true;
+}
+
+void KvCache::close(SequenceId id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return;
+  for (const std::uint32_t page : found->second.page_ids) {
+    if (--pages_[page].sequences == 0) {
+      free_.push_back(page);
+      --used_;
+    }
+  }
+  reserved_ -= found->second.pages_max - found->second.page_ids.size();
+  sequences_.erase(found);
+}
+
+void KvCache::append(SequenceId id, std::size_t count) {
+  Sequence& sequence = at(id);
+  const std::size_t needed = pages_for(sequence.length + count);
+  TROUPE_CHECK(needed <= sequence.pages_max);
+  while (sequence.page_ids.size() < needed) take_page(sequence);
+  sequence.length += count;
+}
+
+void KvCache::take_page(Sequence& sequence) {
+  if (free_.empty()) {
+    pages_.emplace_back().memory.resize(page_bytes_);
+    free_.push_back(static_cast<std::uint32_t>(pages_.size() - 1));
+  }
+  const std::uint32_t id = free_.back();
+  free_.pop_back();
+  Page& page = pages_[id];
+  page.sequences = 1;
+  ++used_;
+  --reserved_;
+  sequence.page_ids.push_back(id);
+  sequence.addresses.push_back(page.memory.data());
+}
+
+const KvCache::Sequence& KvCache::at(SequenceId id) const {
+  const auto found = sequences_.find(id);
+  TROUPE_CHECK(found != sequences_.end());
+  return found->second;
+}
+
+KvCache::Sequence& KvCache::at(SequenceId id) {
+  return const_cast<Sequence&>(std::as_const(*this).at(id));
+}
+
+}  // namespace troupe

@@ -1,0 +1,88 @@
+#pragma once
+// Keys and values of all sequences, in pages of 32 positions that hold every layer. A page may be shared by
+// sequences with the same beginning; its memory is reused as soon as the last of them lets go.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/aligned.hpp"
+#include "kernels/attention.hpp"
+#include "model/config.hpp"
+#include "model/step_batch.hpp"
+#include "troupe/error.hpp"
+
+namespace troupe {
+
+/// Owned by one batcher; not thread-safe. A sequence reserves the pages for all the positions that it may
+/// ever have when it is opened, so that it never runs out midway.
+class KvCache {
+ public:
+  /// At most `pages_max` pages; memory is taken when a page is first used.
+  KvCache(const ModelConfig& config, KvType type, std::size_t pages_max);
+
+  /// Bytes of one page of such a model.
+  static std::size_t page_bytes(const ModelConfig& config, KvType type) noexcept;
+  /// Pages for `tokens` positions.
+  static std::size_t pages_for(std::size_t tokens) noexcept {
+    return (tokens + page_tokens - 1) / page_tokens;
+  }
+
+  /// Starts an empty sequence of at most tokens_max positions. False, and nothing happened, when the pages
+  /// are not there. The id must not be open.
+  bool open(SequenceId id, std::size_t tokens_max);
+
+  /// Starts a sequence with the first `tokens` positions of `parent`: full pages are shared, the rest copied.
+  /// False when the pages are not there. tokens ≤ the parent's length, tokens ≤ tokens_max.
+  bool fork(SequenceId id, SequenceId parent, std::size_t tokens, std::size_t tokens_max);
+
+  /// Lets go of the sequence's pages. Unknown ids are ignored: closing is idempotent.
+  void close(SequenceId id);
+
+  bool contains(SequenceId id) const { return sequences_.count(id) != 0; }
+  std::size_t length(SequenceId id) const { return at(id).length; }
+
+  /// Makes room for `count` more positions of the sequence (within its reservation, checked) and counts them
+  /// as stored; the caller writes them before it reads.
+  void append(SequenceId id, std::size_t count);
+
+  /// The sequence's pages, in order; valid until the next call that is not const.
+  const std::vector<std::byte*>& pages(SequenceId id) const { return at(id).addresses; }
+
+  /// Layer `layer`'s place in a page, with the shape and scale of its heads.
+  const AttentionLayer& layer(std::size_t layer) const { return layers_[layer]; }
+
+  std::size_t pages_max() const noexcept { return pages_max_; }
+  std::size_t pages_used() const noexcept { return used_; }
+  /// Pages that open() may still promise: neither used nor reserved.
+  std::size_t pages_available() const noexcept { return pages_max_ - used_ - reserved_; }
+
+ private:
+  struct Page {
+    AlignedBuffer<std::byte> memory;
+    std::uint32_t sequences = 0;  // that hold it; 0: it is in free_
+  };
+  struct Sequence {
+    std::vector<std::uint32_t> page_ids;
+    std::vector<std::byte*> addresses;  // of page_ids
+    std::size_t length = 0;
+    std::size_t pages_max = 0;  // held and reserved together
+  };
+
+  const Sequence& at(SequenceId id) const;
+  Sequence& at(SequenceId id);
+  void take_page(Sequence& sequence);
+
+  std::size_t pages_max_;
+  std::size_t page_bytes_;
+  std::size_t used_ = 0;      // pages held by at least one sequence
+  std::size_t reserved_ = 0;  // promised to open sequences, not yet taken
+  std::vector<AttentionLayer> layers_;
+  std::vector<Page> pages_;
+  std::vector<std::uint32_t> free_;
+  std::unordered_map<SequenceId, Sequence> sequences_;
+};
+
+}  // namespace troupe

@@ -1,0 +1,106 @@
+#include <algorithm>
+#include <map>
+
+#include "base/memory.hpp"
+#include "base/try.hpp"
+#include "formats/open.hpp"
+#include "model/model_parts.hpp"
+#include "tokenizer/load.hpp"
+
+namespace troupe {
+namespace {
+
+std::string mebibytes(std::uint64_t bytes) {
+  return std::to_string((bytes + (1U << 20) - 1) >> 20) + " MiB";
+}
+
+/// "Q4_0, F32": the encodings, the one with most weights first.
+std::string weight_types(const Checkpoint& checkpoint) {
+  std::map<std::string, std::uint64_t> counts;
+  for (const TensorView& tensor : checkpoint.tensors) {
+    counts[std::string(tensor_type_info(tensor.type).name)] += tensor.elements();
+  }
+  std::vector<std::pair<std::uint64_t, std::string>> order;
+  for (const auto& [name, count] : counts) order.emplace_back(count, name);
+  std::sort(order.rbegin(), order.rend());
+  std::string text;
+  for (const auto& [count, name] : order) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+Status fits_memory(std::uint64_t needed) {
+  const std::uint64_t usable = usable_memory_bytes();
+  if (needed <= usable) return {};
+  return Error{Errc::too_large,
+               "the weights need " + mebibytes(needed) + " of memory, but this process may use only " +
+                   mebibytes(usable) + "; use a smaller or more quantized model",
+               0};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Model>> load_model(const Checkpoint& checkpoint, const std::string& name,
+                                                const ModelOptions& options, const LoadProgress& progress) {
+  auto parts = std::make_unique<ModelParts>();
+  TROUPE_TRY(parts->config, read_config(checkpoint));
+  const std::uint64_t bytes = weight_bytes(checkpoint);
+  TROUPE_TRY_STATUS(fits_memory(bytes));
+  TROUPE_TRY(parts->tokenizer, load_tokenizer(checkpoint));
+  if (parts->tokenizer->vocab_size() > parts->config.vocab_size) {
+    return Error{Errc::bad_file,
+                 "tokenizer.ggml.tokens has " + std::to_string(parts->tokenizer->vocab_size()) +
+                     " entries, but token_embd.weight only " + std::to_string(parts->config.vocab_size) +
+                     " rows",
+                 0};
+  }
+  ThreadPool pool(options.threads);
+  TROUPE_TRY(parts->weights, load_weights(checkpoint, parts->config, pool, progress));
+
+  ModelInfo& info = parts->info;
+  TROUPE_TRY(const auto stated_name, checkpoint.metadata.get_string("general.name"));
+  info.name = stated_name.value_or(name);
+  info.architecture = parts->config.architecture;
+  info.format = checkpoint.format;
+  info.weight_types = weight_types(checkpoint);
+  for (const TensorView& tensor : checkpoint.tensors) info.parameters += tensor.elements();
+  info.file_bytes = checkpoint.file_bytes;
+  info.weight_bytes = bytes;
+  info.vocab_size = parts->config.vocab_size;
+  info.context_tokens = parts->config.context_tokens;
+  info.layers = parts->config.layers;
+  info.width = parts->config.width;
+  TROUPE_TRY(const auto chat_template, checkpoint.metadata.get_string("tokenizer.chat_template"));
+  info.chat_template = chat_template.value_or("");
+  return std::make_shared<const Model>(std::move(parts));
+}
+
+Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& path,
+                                                 const ModelOptions& options, const LoadProgress& progress) {
+  // Files are foreign: a size that slipped past the checks must end as an error here, not as an exception
+  // there.
+  try {
+    OpenCheckpointOptions open_options;
+    open_options.tokenizer = options.tokenizer;
+    TROUPE_TRY(const Checkpoint checkpoint, open_checkpoint(path, open_options));
+    auto model = load_model(checkpoint, path.stem().string(), options, progress);
+    if (!model) {
+      Error error = std::move(model).error();
+      error.message = path.string() + ": " + error.message;
+      return error;
+    }
+    return model;
+  } catch (const std::bad_alloc&) {
+    return Error{Errc::too_large, path.string() + ": out of memory while loading", 0};
+  }
+}
+
+Model::Model(std::unique_ptr<const ModelParts> parts) : parts_(std::move(parts)) {}
+Model::~Model() = default;
+const ModelInfo& Model::info() const noexcept {
+  return parts_->info;
+}
+const Tokenizer& Model::tokenizer() const noexcept {
+  return *parts_->tokenizer;
+}
+
+}  // namespace troupe

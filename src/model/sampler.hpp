@@ -1,0 +1,57 @@
+#pragma once
+// Choosing the next token from its logits.
+
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "troupe/error.hpp"
+#include "troupe/generation.hpp"
+
+namespace troupe {
+
+/// Checks every field's range; the message names the field, the value and the range.
+Status validate(const SamplingOptions& options, std::size_t vocab_size);
+
+/// One request's sampling state: what it has seen. A pure function of (options, tokens seen, logits,
+/// position): replaying the tokens through see_prompt() and see_answer() restores it exactly. One owner; not
+/// thread-safe.
+///
+/// Order: logit bias → penalties → temperature → top-k → softmax → top-p → min-p → draw. At temperature 0 the
+/// largest logit after bias and penalties wins, the lower id on a tie. The draw walks the tokens that are
+/// left in id order until their probability passes uniform_at(seed, position).
+class Sampler {
+ public:
+  /// `options` must be valid.
+  explicit Sampler(SamplingOptions options);
+
+  void see_prompt(std::span<const Token> tokens);  ///< counts for repeat_penalty
+  void see_answer(Token token);                    ///< counts for all penalties
+
+  /// The token at `position` (prompt tokens before it, plus answer tokens). NaN counts as never. Fails
+  /// (fault) when no token is possible: every logit is -infinity or NaN.
+  Result<Token> sample(std::span<const float> logits, std::uint64_t position);
+
+ private:
+  struct Candidate {
+    Token token;
+    float logit;
+  };
+
+  bool changes_logits() const;
+  void apply_bias_and_penalties(std::span<float> logits) const;
+  void keep_top_k(std::span<const float> logits);
+  void keep_top_p(double total);
+  Token draw(std::uint64_t position) const;
+
+  SamplingOptions options_;
+  std::vector<Token> recent_;                               // the last repeat_last_n tokens, a ring
+  std::size_t recent_next_ = 0;                             // where the ring is written next
+  std::unordered_map<Token, std::uint32_t> answer_counts_;  // tokens of the answer
+  std::vector<float> adjusted_;                             // scratch [vocab]
+  std::vector<Candidate> candidates_;                       // scratch: what is left, in id order
+  std::vector<double> probabilities_;                       // scratch, of candidates_
+};
+
+}  // namespace troupe

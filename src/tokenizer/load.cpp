@@ -1,0 +1,45 @@
+#include "tokenizer/load.hpp"
+
+#include <string_view>
+
+#include "base/try.hpp"
+#include "base/utf8.hpp"
+#include "tokenizer/char.hpp"
+#include "tokenizer/spm.hpp"
+
+namespace troupe {
+namespace {
+
+constexpr std::string_view model_key = "tokenizer.ggml.model";
+
+Result<std::unique_ptr<Tokenizer>> load_spm(const Metadata& metadata) {
+  TROUPE_TRY(auto vocabulary, read_vocabulary(metadata, SpmTokenizer::defaults()));
+  return std::unique_ptr<Tokenizer>(std::make_unique<SpmTokenizer>(std::move(vocabulary)));
+}
+
+Result<std::unique_ptr<Tokenizer>> load_char(const Metadata& metadata) {
+  TROUPE_TRY(auto vocabulary, read_vocabulary(metadata, VocabularyDefaults{}));
+  return CharTokenizer::create(std::move(vocabulary));
+}
+
+struct Algorithm {
+  std::string_view model;
+  Result<std::unique_ptr<Tokenizer>> (*load)(const Metadata&);
+};
+
+constexpr Algorithm algorithms[] = {{"llama", load_spm}, {"char", load_char}};
+
+}  // namespace
+
+Result<std::unique_ptr<Tokenizer>> load_tokenizer(const Checkpoint& checkpoint) {
+  TROUPE_TRY(const std::string model, checkpoint.metadata.need_string(model_key));
+  std::string known;
+  for (const Algorithm& algorithm : algorithms) {
+    if (algorithm.model == model) return algorithm.load(checkpoint.metadata);
+    known += (known.empty() ? "'" : ", '") + std::string(algorithm.model) + "'";
+  }
+  return Error{Errc::unsupported,
+               std::string(model_key) + " is " + in_quotes(model) + "; this build knows " + known};
+}
+
+}  // namespace troupe

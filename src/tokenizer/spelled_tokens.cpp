@@ -1,0 +1,118 @@
+#include "tokenizer/spelled_tokens.hpp"
+
+#include <algorithm>
+#include <queue>
+#include <tuple>
+
+namespace troupe {
+namespace {
+
+struct Match {
+  std::size_t begin = 0;
+  std::size_t bytes = 0;
+  Token token = 0;
+
+  std::size_t end() const { return begin + bytes; }
+};
+
+struct LessUrgent {
+  bool operator()(const Match& a, const Match& b) const {
+    return std::tie(b.bytes, a.token, a.begin) > std::tie(a.bytes, b.token, b.begin);
+  }
+};
+
+bool is_found_by_spelling(TokenType type) {
+  return type == TokenType::user_defined || type == TokenType::control || type == TokenType::unknown;
+}
+
+}  // namespace
+
+SpelledTokens::SpelledTokens(const Vocabulary& vocabulary) : vocabulary_(vocabulary), first_byte_{} {
+  for (std::size_t i = 0; i < vocabulary.size(); ++i) {
+    if (is_found_by_spelling(vocabulary.types[i]) && !vocabulary.spellings[i].empty()) {
+      sorted_.push_back(static_cast<Token>(i));
+    }
+  }
+  const auto spelling = [&](Token token) -> const std::string& { return vocabulary.spelling(token); };
+  // Of equal spellings the lowest id stays.
+  std::stable_sort(sorted_.begin(), sorted_.end(),
+                   [&](Token a, Token b) { return spelling(a) < spelling(b); });
+  sorted_.erase(std::unique(sorted_.begin(), sorted_.end(),
+                            [&](Token a, Token b) { return spelling(a) == spelling(b); }),
+                sorted_.end());
+  for (std::uint32_t i = 0; i < sorted_.size(); ++i) {
+    Range& range = first_byte_[static_cast<unsigned char>(spelling(sorted_[i])[0])];
+    if (range.begin == range.end) range.begin = i;
+    range.end = i + 1;
+  }
+}
+
+std::optional<Token> SpelledTokens::longest_at(std::string_view text, std::size_t at, std::size_t bytes_max,
+                                               bool parse_special) const {
+  bytes_max = std::min(bytes_max, text.size() - at);
+  if (bytes_max == 0) return std::nullopt;
+  std::optional<Token> longest;
+  Range range = first_byte_[static_cast<unsigned char>(text[at])];
+  // All of `range` begins with the first `depth` bytes at `at`; one that ends there sorts first.
+  for (std::size_t depth = 1; range.begin < range.end; ++depth) {
+    const Token first = sorted_[range.begin];
+    if (vocabulary_.spelling(first).size() == depth) {
+      if (parse_special || vocabulary_.type(first) == TokenType::user_defined) longest = first;
+      ++range.begin;
+    }
+    if (depth == bytes_max) break;
+    const auto byte_of = [&](Token token) {
+      return static_cast<unsigned char>(vocabulary_.spelling(token)[depth]);
+    };
+    const auto byte = static_cast<unsigned char>(text[at + depth]);
+    const auto from = sorted_.begin() + range.begin;
+    const auto to = sorted_.begin() + range.end;
+    const auto low = std::partition_point(from, to, [&](Token token) { return byte_of(token) < byte; });
+    const auto high = std::partition_point(low, to, [&](Token token) { return byte_of(token) == byte; });
+    range = {static_cast<std::uint32_t>(low - sorted_.begin()),
+             static_cast<std::uint32_t>(high - sorted_.begin())};
+  }
+  return longest;
+}
+
+std::vector<SpelledTokens::Part> SpelledTokens::split(std::string_view text, bool parse_special) const {
+  if (text.empty()) return {};
+  std::priority_queue<Match, std::vector<Match>, LessUrgent> queue;
+  const auto look_at = [&](std::size_t at, std::size_t bytes_max) {
+    if (const auto token = longest_at(text, at, bytes_max, parse_special)) {
+      queue.push({at, vocabulary_.spelling(*token).size(), *token});
+    }
+  };
+  for (std::size_t at = 0; at < text.size() && !sorted_.empty(); ++at) look_at(at, text.size());
+  if (queue.empty()) return {Part{text, std::nullopt}};
+
+  std::vector<bool> taken(text.size());
+  std::vector<Match> matches;
+  while (!queue.empty()) {
+    const Match match = queue.top();
+    queue.pop();
+    // What is taken is at least as long as this match, so where they overlap it covers one of its ends.
+    if (taken[match.begin]) continue;
+    if (!taken[match.end() - 1]) {
+      matches.push_back(match);
+      std::fill_n(taken.begin() + static_cast<std::ptrdiff_t>(match.begin), match.bytes, true);
+      continue;
+    }
+    const auto free_end =
+        std::find(taken.begin() + static_cast<std::ptrdiff_t>(match.begin), taken.end(), true);
+    look_at(match.begin, static_cast<std::size_t>(free_end - taken.begin()) - match.begin);
+  }
+
+  std::sort(matches.begin(), matches.end(), [](const Match& a, const Match& b) { return a.begin < b.begin; });
+  std::vector<Part> parts;
+  std::size_t done = 0;
+  for (const Match& match : matches) {
+    if (match.begin > done) parts.push_back({text.substr(done, match.begin - done), std::nullopt});
+    parts.push_back({text.substr(match.begin, match.bytes), match.token});
+    done = match.end();
+  }
+  if (done < text.size()) parts.push_back({text.substr(done), std::nullopt});
+  return parts;
+}
+
+}  // namespace troupe

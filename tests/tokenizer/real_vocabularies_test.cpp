@@ -1,0 +1,175 @@
+// Against what other implementations give on real vocabularies; the data lies beside the checkout.
+
+#include <boost/json.hpp>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+#include "formats/open.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/shared_data.hpp"
+#include "tests/tokenizer/vocabularies.hpp"
+#include "tokenizer/detokenizer.hpp"
+#include "tokenizer/load.hpp"
+
+using namespace troupe;
+using namespace troupe::test;
+
+namespace {
+
+std::string content(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::unique_ptr<Tokenizer> tokenizer_of(const std::filesystem::path& path) {
+  auto checkpoint = open_checkpoint(path);
+  if (!checkpoint) FAIL(checkpoint.error().message);
+  auto tokenizer = load_tokenizer(*checkpoint);
+  if (!tokenizer) FAIL(tokenizer.error().message);
+  return *std::move(tokenizer);
+}
+
+/// The texts of an .inp file: between lines that hold the separator alone, without their last newline.
+std::vector<std::string> texts_of(const std::string& inp) {
+  constexpr std::string_view separator = "\n__ggml_vocab_test__\n";
+  std::vector<std::string> texts;
+  std::size_t at = 0;
+  for (std::size_t end; (end = inp.find(separator, at)) != std::string::npos; at = end + separator.size()) {
+    texts.push_back(inp.substr(at, end - at));
+  }
+  return texts;
+}
+
+const char* const story_model = "models/stories260K/stories260Ktok512.gguf";
+const char* const llama_vocabulary = "vocab/ggml-vocab-llama-spm.gguf";
+
+}  // namespace
+
+TEST_CASE("the llama vocabulary gives llama.cpp's ids for its 46 texts", "[tokenizer]") {
+  const auto path = shared_data(llama_vocabulary);
+  if (!path) return;
+  const auto tokenizer = tokenizer_of(*path);
+  const auto texts = texts_of(content(path->string() + ".inp"));
+  std::istringstream expected(content(path->string() + ".out"));
+  CHECK(texts.size() == 46);
+  for (const std::string& text : texts) {
+    std::string line;
+    REQUIRE(std::getline(expected, line));
+    std::istringstream numbers(line);
+    const std::vector<Token> ids(std::istream_iterator<Token>(numbers), {});
+    INFO("'" << text << "'");
+    CHECK(tokens_of(*tokenizer, text) == ids);
+    CHECK(tokenizer->decode(ids) == text);
+  }
+}
+
+TEST_CASE("stories260K gives the prompt ids of the reference run", "[tokenizer]") {
+  const auto path = shared_data(story_model);
+  if (!path) return;
+  const auto tokenizer = tokenizer_of(*path);
+  const auto json = boost::json::parse(content(path->parent_path() / "reference_greedy.json"));
+  const auto& results = json.at("results").as_array();
+  CHECK(results.size() > 0);
+  for (const auto& result : results) {
+    const std::string prompt(result.at("prompt").as_string());
+    const auto ids = boost::json::value_to<std::vector<Token>>(result.at("prompt_tokens"));
+    INFO(prompt);
+    CHECK(tokens_of(*tokenizer, prompt, {.add_special = true}) == ids);
+  }
+}
+
+TEST_CASE("stories260K as a llama2.c checkpoint has the same tokenizer as its GGUF file", "[tokenizer]") {
+  const auto gguf = shared_data(story_model);
+  const auto bin = shared_data("models/stories260K/stories260K.bin");
+  if (!gguf || !bin) return;
+  OpenCheckpointOptions options;
+  options.tokenizer = bin->parent_path() / "tok512.bin";
+  auto checkpoint = open_checkpoint(*bin, options);
+  if (!checkpoint) FAIL(checkpoint.error().message);
+  const auto loaded = load_tokenizer(*checkpoint);
+  if (!loaded) FAIL(loaded.error().message);
+  const Tokenizer& ours = **loaded;
+  const auto theirs = tokenizer_of(*gguf);
+  CHECK(ours.vocab_size() == theirs->vocab_size());
+  for (Token token = 0; token < 512; ++token) {
+    INFO(token);
+    CHECK(ours.piece(token) == theirs->piece(token));
+    CHECK(ours.is_control(token) == theirs->is_control(token));
+    CHECK(ours.ends_generation(token) == theirs->ends_generation(token));
+  }
+  std::mt19937 random(2);
+  for (int round = 0; round < 100; ++round) {
+    const std::string text = random_characters(random, random() % 60);
+    INFO(printable(text, 1000));
+    CHECK(tokens_of(ours, text, {.add_special = true}) == tokens_of(*theirs, text, {.add_special = true}));
+  }
+}
+
+TEST_CASE("stories260K gives the token counts of llama.cpp's server tests", "[tokenizer]") {
+  const auto path = shared_data(story_model);
+  if (!path) return;
+  const auto tokenizer = tokenizer_of(*path);
+  const auto json = boost::json::parse(content(path->parent_path() / "llama.cpp_expectations.json"));
+  const auto check = [&](const std::string& prompt, const boost::json::value& expected) {
+    INFO(prompt);
+    const EncodeOptions options{.add_special = true, .parse_special = true};
+    CHECK(tokens_of(*tokenizer, prompt, options).size() ==
+          expected.at("prompt_tokens").to_number<std::size_t>());
+  };
+  for (const auto& entry : json.at("completion").as_array()) {
+    check(std::string(entry.at("prompt").as_string()), entry);
+  }
+  for (const auto& entry : json.at("chat_chatml").as_array()) {
+    check("<|im_start|>system\n" + std::string(entry.at("system").as_string()) +
+              "<|im_end|>\n<|im_start|>user\n" + std::string(entry.at("user").as_string()) +
+              "<|im_end|>\n<|im_start|>assistant\n",
+          entry);
+  }
+}
+
+TEST_CASE("real vocabularies give any text and any bytes back", "[tokenizer]") {
+  for (const char* name : {llama_vocabulary, story_model}) {
+    const auto path = shared_data(name);
+    if (!path) continue;
+    const auto tokenizer = tokenizer_of(*path);
+    std::mt19937 random(5);
+    for (int round = 0; round < 400; ++round) {
+      const std::string text =
+          round % 2 == 0 ? random_characters(random, random() % 200) : random_bytes(random, random() % 200);
+      if (text.find("\xE2\x96\x81") != std::string::npos) continue;  // U+2581 decodes to a space
+      const EncodeOptions options{.add_special = random() % 2 == 0};
+      const auto tokens = tokens_of(*tokenizer, text, options);
+      INFO(name << ": " << printable(text, 1000));
+      CHECK(tokenizer->decode(tokens) == text);
+
+      Detokenizer detokenizer(*tokenizer);
+      std::string streamed;
+      for (Token token : tokens) streamed += detokenizer.push(token);
+      streamed += detokenizer.finish();
+      CHECK(streamed == replace_invalid_utf8(text.empty() ? text : std::string(1, ' ').append(text)));
+    }
+  }
+}
+
+TEST_CASE("every token of a real vocabulary has its bytes in the middle of a text", "[tokenizer]") {
+  const auto path = shared_data(llama_vocabulary);
+  if (!path) return;
+  const auto tokenizer = tokenizer_of(*path);
+  CHECK(tokenizer->vocab_size() == 32000);
+  const Token first = tokens_of(*tokenizer, "a").front();
+  for (Token token = 0; token < 32000; ++token) {
+    const std::string whole = tokenizer->decode(std::vector<Token>{first, token});
+    CHECK(whole == std::string(tokenizer->piece(first).substr(1)) + std::string(tokenizer->piece(token)));
+    CHECK(tokenizer->piece(token).empty() == tokenizer->is_control(token));
+  }
+}
+
+TEST_CASE("two megabytes of stories come back from their tokens", "[tokenizer]") {
+  const auto path = shared_data(llama_vocabulary);
+  const auto corpus = shared_data("corpora/tinystories_sample_2MiB.txt");
+  if (!path || !corpus) return;
+  const auto tokenizer = tokenizer_of(*path);
+  const std::string text = content(*corpus);
+  CHECK(tokenizer->decode(tokens_of(*tokenizer, text)) == text);
+}
