@@ -168,7 +168,6 @@ class RouterState {
       assign(*flight);
     }
     publish(config_.counters->requests_queued, flights_->waiting());
-    publish(config_.counters->requests_running, running_);
   }
 
   bool generator_available() {
@@ -192,10 +191,10 @@ class RouterState {
     flight.generator = take_generator();
     flight.sequence = next_sequence_++;
     pages_used_ += flight.pages;
-    ++running_;
+    publish(config_.counters->requests_running, ++running_);
     if (!flight.started) flight.started = now();
     const std::uint32_t tokens_max = flight.tokens_max(config_.options.context_tokens);
-    self_->send<caf::message_priority::high>(batcher_, OpenSequence{flight.sequence, tokens_max});
+    self_->send(batcher_, OpenSequence{flight.sequence, tokens_max});
 
     Assignment job;
     job.request = flight.id;
@@ -216,17 +215,17 @@ class RouterState {
   /// pages. The generator's later messages are of an old epoch.
   void release(Flight& flight, GeneratorIs generator) {
     if (!flight.generator) return;
-    if (batcher_) self_->send<caf::message_priority::high>(batcher_, CloseSequence{flight.sequence});
+    if (batcher_) self_->send(batcher_, CloseSequence{flight.sequence});
     if (generators_.count(flight.generator) != 0) {
       if (generator == GeneratorIs::busy) {
-        self_->send<caf::message_priority::high>(flight.generator, Abandon{flight.id, flight.epoch});
+        self_->send(flight.generator, Abandon{flight.id, flight.epoch});
       }
       idle_.push_back(flight.generator);
     }
     flight.generator = nullptr;
     pages_used_ -= flight.pages;
     flight.pages = 0;
-    --running_;
+    publish(config_.counters->requests_running, --running_);
     ++flight.epoch;
   }
 
