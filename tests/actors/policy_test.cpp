@@ -56,7 +56,8 @@ GenerationOptions with_stops(std::vector<std::string> stops) {
 }  // namespace
 
 TEST_CASE("a step takes every decode first and fills up with prefills in order of arrival", "[actors]") {
-  const std::vector<PendingRows> pending{{1, 100, 0, false}, {2, 1, 5, false}, {3, 50, 1, false}, {4, 1, 2, false}};
+  const std::vector<PendingRows> pending{
+      {1, 100, 0, false}, {2, 1, 5, false}, {3, 50, 1, false}, {4, 1, 2, false}};
   const auto plan = plan_step(pending, 110, false);
   REQUIRE(plan.size() == 4);
   CHECK(plan[0].sequence == 4);
@@ -105,7 +106,8 @@ TEST_CASE("within a key the earliest deadline goes first, then the order of arri
 TEST_CASE("higher priorities go first but starve nobody", "[actors]") {
   AdmissionQueue queue(100, 100000);
   queue.push({1000, 1, Priority::low, "", epoch});
-  for (std::uint64_t i = 0; i < 20; ++i) queue.push({i, 1, i % 2 ? Priority::high : Priority::normal, "", epoch});
+  for (std::uint64_t i = 0; i < 20; ++i)
+    queue.push({i, 1, i % 2 ? Priority::high : Priority::normal, "", epoch});
   const auto order = pop_all(queue);
   CHECK(order[0] % 2 == 1);
   CHECK(order[7] == 1000);  // every 8th is from the lowest that waits
@@ -137,7 +139,8 @@ TEST_CASE("keys share tokens evenly, however many requests each has", "[actors]"
 TEST_CASE("what peek shows is what pop takes", "[actors]") {
   AdmissionQueue queue(1000, 10'000'000);
   for (std::uint64_t i = 1; i <= 300; ++i) {
-    queue.push({i, i * 37 % 900, static_cast<Priority>(i % 3), std::string(1, static_cast<char>('a' + i % 5)), epoch});
+    queue.push({i, i * 37 % 900, static_cast<Priority>(i % 3), std::string(1, static_cast<char>('a' + i % 5)),
+                epoch});
   }
   std::set<std::uint64_t> seen;
   while (const auto next = queue.peek()) {

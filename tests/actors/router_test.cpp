@@ -28,7 +28,8 @@ EngineOptions roomy(EngineOptions options) {
 /// What `count` requests answer when nothing disturbs them.
 std::map<StreamTag, Record> undisturbed(std::size_t count, std::uint32_t max_tokens) {
   World world(roomy(small_pool(8)));
-  for (std::uint64_t i = 0; i < count; ++i) REQUIRE_FALSE(world.submit(World::request(3 + i % 40, max_tokens, i)).refusal);
+  for (std::uint64_t i = 0; i < count; ++i)
+    REQUIRE_FALSE(world.submit(World::request(3 + i % 40, max_tokens, i)).refusal);
   world.settle();
   return world.records;
 }
@@ -48,7 +49,8 @@ void check_same_answers(const std::map<StreamTag, Record>& got, const std::map<S
 
 TEST_CASE("10 000 requests each end exactly once and leave no sequence and no actor behind", "[actors]") {
   World world(roomy(small_pool(16)));
-  for (std::uint64_t i = 0; i < 10'000; ++i) REQUIRE_FALSE(world.submit(World::request(1 + i % 50, i % 9, i)).refusal);
+  for (std::uint64_t i = 0; i < 10'000; ++i)
+    REQUIRE_FALSE(world.submit(World::request(1 + i % 50, i % 9, i)).refusal);
   world.settle();
   REQUIRE(world.records.size() == 10'000);
   std::size_t wrong = 0;
@@ -86,7 +88,8 @@ TEST_CASE("a long prompt is cut into chunks behind the decodes of running stream
   CHECK(world.records[2].tokens.size() == 5);
 }
 
-TEST_CASE("the queue's bound is refused with a time to retry, and nothing that was admitted is dropped", "[actors]") {
+TEST_CASE("the queue's bound is refused with a time to retry, and nothing that was admitted is dropped",
+          "[actors]") {
   EngineOptions options = small_pool(1);
   options.queue_requests_max = 3;
   World world(options);
@@ -164,7 +167,8 @@ TEST_CASE("1 000 random cancels free their pages within one step and disturb nob
   World world(roomy(small_pool(8)));
   const auto want = undisturbed(count, 12);
   std::map<StreamTag, RequestId> ids;
-  for (std::uint64_t i = 0; i < count; ++i) ids[i + 1] = world.submit(World::request(3 + i % 40, 12, i)).request;
+  for (std::uint64_t i = 0; i < count; ++i)
+    ids[i + 1] = world.submit(World::request(3 + i % 40, 12, i)).request;
   std::uint64_t draws = 0;
   std::set<StreamTag> cancelled;
   while (cancelled.size() < 1000) {
@@ -174,9 +178,9 @@ TEST_CASE("1 000 random cancels free their pages within one step and disturb nob
     if (world.records[tag].ends != 0) continue;
     const auto steps = world.ledger->steps;
     world.cancel(ids[tag]);
-    while (world.records[tag].ends == 0) REQUIRE(world.scheduler().try_run_once());
+    while (world.records[tag].ends == 0) REQUIRE(world.run_once());
     // Its sequence is closed before a further step can begin.
-    while (world.ledger->open.size() > world.counters->requests_running) REQUIRE(world.scheduler().try_run_once());
+    while (world.ledger->open.size() > world.counters->requests_running) REQUIRE(world.run_once());
     CHECK(world.ledger->steps <= steps + 1);
   }
   world.settle();
@@ -250,7 +254,8 @@ TEST_CASE("generators that die midway cost no token", "[actors]") {
   for (std::uint64_t i = 0; i < count; ++i) world.submit(World::request(3 + i % 40, 30, i));
   for (int i = 0; i < 120; ++i) {
     world.run_steps(1 + static_cast<std::uint64_t>(i % 3));
-    world.kill(world.generators[world.generators.size() - 1 - static_cast<std::size_t>(i) % 4 % world.generators.size()]);
+    world.kill(world.generators[world.generators.size() - 1 -
+                                static_cast<std::size_t>(i) % 4 % world.generators.size()]);
     world.pass(100ms);
   }
   world.settle();

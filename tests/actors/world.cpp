@@ -1,5 +1,9 @@
 #include "actors/world.hpp"
 
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <stdexcept>
@@ -18,7 +22,9 @@ bool ToyStepper::open(SequenceId id, std::size_t tokens_max) {
   return true;
 }
 
-void ToyStepper::close(SequenceId id) { ledger_->open.erase(id); }
+void ToyStepper::close(SequenceId id) {
+  ledger_->open.erase(id);
+}
 
 std::size_t ToyStepper::pages_used() const {
   std::size_t pages = 0;
@@ -87,33 +93,47 @@ SinkActor::behavior_type recorder(std::map<StreamTag, Record>* records) {
 
 }  // namespace
 
+struct World::System {
+  TestingConfig config;
+  caf::actor_system actors{config};
+  caf::scheduler::test_coordinator& scheduler =
+      static_cast<caf::scheduler::test_coordinator&>(actors.scheduler());
+
+  /// The test scheduler lets an actor that sends to itself go on before others; the threads of a real one do
+  /// not. So what comes from outside is given its turn at once.
+  template <class Actor>
+  void take_turn(const Actor& actor) {
+    if (scheduler.prioritize(actor)) scheduler.run_once();
+  }
+};
+
 World::World(EngineOptions options, std::size_t kv_pages_max)
-    : model(toy_model()),
-      config_(std::make_unique<TestingConfig>()),
-      system_(std::make_unique<caf::actor_system>(*config_)) {
+    : model(toy_model()), system_(std::make_unique<System>()) {
   set_log_level(LogLevel::off);  // the faults are on purpose
   if (options.context_tokens == 0) options.context_tokens = 512;
-  sink_ = system_->spawn([this](SinkActor::pointer) { return recorder(&records); });
+  sink_ = system_->actors.spawn([this](SinkActor::pointer) { return recorder(&records); });
   BatcherConfig batcher_config;
   batcher_config.counters = counters;
   batcher_config.step_tokens_max = options.step_tokens_max;
   batcher_config.straggler_wait_us = options.straggler_wait_us;
   batcher_config.detached = false;
-  batcher_config.make_stepper = [this] { return std::make_unique<ToyStepper>(ledger, model->info().vocab_size); };
+  batcher_config.make_stepper = [this] {
+    return std::make_unique<ToyStepper>(ledger, model->info().vocab_size);
+  };
   RouterConfig router_config;
   router_config.model = model;
   router_config.counters = counters;
   router_config.options = options;
   router_config.kv_pages_max = kv_pages_max;
   router_config.make_generator = [this, context = options.context_tokens] {
-    generators.push_back(spawn_generator(*system_, model, context));
+    generators.push_back(spawn_generator(system_->actors, model, context));
     return generators.back();
   };
   router_config.make_batcher = [this, batcher_config] {
-    batchers.push_back(spawn_batcher(*system_, batcher_config));
+    batchers.push_back(spawn_batcher(system_->actors, batcher_config));
     return batchers.back();
   };
-  router_ = spawn_router(*system_, router_config);
+  router_ = spawn_router(system_->actors, router_config);
   run();
 }
 
@@ -144,44 +164,75 @@ Admission World::submit(Submission submission) {
   submission.sink = sink_;
   submission.tag = next_tag_++;
   Admission admission;
-  caf::scoped_actor self(*system_);
+  caf::scoped_actor self(system_->actors);
   self->send(router_, std::move(submission));
-  scheduler().prioritize(router_);
-  scheduler().run_once();
+  system_->scheduler.prioritize(router_);
+  system_->scheduler.run_once();
   self->receive([&](const Admission& a) { admission = a; });
   return admission;
 }
 
 void World::run_steps(std::uint64_t n) {
   const std::uint64_t until = ledger->steps + n;
-  while (ledger->steps < until && scheduler().try_run_once()) {
+  while (ledger->steps < until && run_once()) {
   }
 }
 
 void World::advance(std::chrono::milliseconds d) {
-  scheduler().advance_time(d);
+  system_->scheduler.advance_time(d);
   run();
 }
 
 void World::settle() {
   run();
-  while (scheduler().has_pending_timeout()) advance(10ms);
+  while (system_->scheduler.has_pending_timeout()) advance(10ms);
 }
 
-// The test scheduler lets an actor that sends to itself go on before others; the threads of a real one do not.
-// So what comes from outside is given its turn at once.
 void World::cancel(RequestId id) {
   caf::anon_send<caf::message_priority::high>(router_, Cancel{id});
-  scheduler().prioritize(router_);
-  scheduler().run_once();
+  system_->take_turn(router_);
 }
 
-void World::consumed(RequestId id, std::uint32_t tokens) { caf::anon_send(router_, Consumed{id, tokens}); }
+void World::kill(const GeneratorActor& generator) {
+  caf::anon_send_exit(generator, caf::exit_reason::kill);
+  system_->take_turn(generator);
+  system_->take_turn(router_);
+}
+
+void World::kill(const BatcherActor& batcher) {
+  caf::anon_send_exit(batcher, caf::exit_reason::kill);
+  system_->take_turn(batcher);
+  system_->take_turn(router_);
+}
+
+bool World::run_once() {
+  return system_->scheduler.try_run_once();
+}
+
+void World::run() {
+  system_->scheduler.run();
+}
+
+void World::pass(std::chrono::milliseconds d) {
+  system_->scheduler.advance_time(d);
+}
+
+std::size_t World::actors_alive() const {
+  return system_->actors.registry().running();
+}
+
+TimePoint World::now() {
+  return system_->scheduler.clock().now();
+}
+
+void World::consumed(RequestId id, std::uint32_t tokens) {
+  caf::anon_send(router_, Consumed{id, tokens});
+}
 
 bool World::drain(std::uint32_t drain_ms) {
   if (!router_) return true;
   bool answered = false;
-  caf::scoped_actor self(*system_);
+  caf::scoped_actor self(system_->actors);
   self->send(router_, Drain{drain_ms});
   run();
   for (std::uint32_t ms = 0; ms <= drain_ms + 20 && !self->has_next_message(); ms += 10) advance(10ms);

@@ -1,12 +1,7 @@
 #pragma once
-// Router, generators and batcher with a toy model on CAF's deterministic scheduler: nothing runs unless the test
-// says so, and time passes only when it says so.
+// Router, generators and batcher with a toy model on CAF's deterministic scheduler: nothing runs unless the
+// test says so, and time passes only when it says so.
 
-#include <caf/actor_system.hpp>
-#include <caf/actor_system_config.hpp>
-#include <caf/scheduler/test_coordinator.hpp>
-#include <caf/scoped_actor.hpp>
-#include <caf/send.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,14 +17,14 @@
 
 namespace troupe::test {
 
-/// Logits as a function of a sequence's tokens alone, and steps that fail on demand. What it counts lives in a
-/// Ledger that the test keeps.
+/// Logits as a function of a sequence's tokens alone, and steps that fail on demand. What it counts lives in
+/// a Ledger that the test keeps.
 struct Ledger {
   std::map<SequenceId, std::vector<Token>> open;  // sequences and what they hold
   std::uint64_t steps = 0;
-  std::size_t rows_max = 0;                       // of one step
-  std::vector<std::size_t> step_sequences;        // of each step
-  std::function<bool(const StepBatch&)> fails;    // whether a step throws
+  std::size_t rows_max = 0;                     // of one step
+  std::vector<std::size_t> step_sequences;      // of each step
+  std::function<bool(const StepBatch&)> fails;  // whether a step throws
 };
 
 class ToyStepper final : public Stepper {
@@ -67,26 +62,22 @@ class World {
   Admission submit(Submission submission);
   static Submission request(std::size_t prompt_tokens, std::uint32_t max_tokens, std::uint64_t seed = 0);
 
-  void run() { scheduler().run(); }                   // until nothing is ready
-  void run_steps(std::uint64_t n);                    // until n more steps have run, or nothing is ready
-  void advance(std::chrono::milliseconds d);          // time, and everything that it wakes
-  void pass(std::chrono::milliseconds d) { scheduler().advance_time(d); }  // time alone
-  void settle();                                      // run, passing time while timers are pending
-  void cancel(RequestId id);
-  template <class Actor>
-  void kill(const Actor& actor) {
-    caf::anon_send_exit(actor, caf::exit_reason::kill);
-    if (scheduler().prioritize(actor)) scheduler().run_once();
-    if (scheduler().prioritize(router_)) scheduler().run_once();
-  }
-  void consumed(RequestId id, std::uint32_t tokens);
-  bool drain(std::uint32_t drain_ms);                 // true when answered
-  std::size_t actors_alive() const { return system_->registry().running(); }
+  bool run_once();                            // false: nothing is ready
+  void run();                                 // until nothing is ready
+  void run_steps(std::uint64_t n);            // until n more steps have run, or nothing is ready
+  void pass(std::chrono::milliseconds d);     // time alone
+  void advance(std::chrono::milliseconds d);  // time, and everything that it wakes
+  void settle();                              // run, passing time while timers are pending
 
-  caf::scheduler::test_coordinator& scheduler() {
-    return static_cast<caf::scheduler::test_coordinator&>(system_->scheduler());
-  }
-  TimePoint now() { return scheduler().clock().now(); }
+  // These take effect at once.
+  void cancel(RequestId id);
+  void kill(const GeneratorActor& generator);
+  void kill(const BatcherActor& batcher);
+
+  void consumed(RequestId id, std::uint32_t tokens);
+  bool drain(std::uint32_t drain_ms);  // true when answered
+  std::size_t actors_alive() const;
+  TimePoint now();
 
   std::shared_ptr<const Model> model;
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
@@ -96,8 +87,8 @@ class World {
   std::vector<BatcherActor> batchers;
 
  private:
-  std::unique_ptr<caf::actor_system_config> config_;
-  std::unique_ptr<caf::actor_system> system_;
+  struct System;  // CAF's: too heavy for a header
+  std::unique_ptr<System> system_;
   SinkActor sink_;
   RouterActor router_;
   StreamTag next_tag_ = 1;
