@@ -88,6 +88,8 @@ class LayeringTest(unittest.TestCase):
 
     def test_heavy_header_in_a_header(self):
         self.expect("actors/router.hpp", "#pragma once\n#include <caf/all.hpp>\n", 2, "too heavy")
+        self.expect("tests/actors/world.hpp", "#pragma once\n#include <caf/all.hpp>\n", 2, "too heavy")
+        self.assertEqual(violations({"tests/actors/world.hpp": "#pragma once\n#include <caf/scoped_actor.hpp>\n"}), [])
         self.expect("include/troupe/actors.hpp", "#pragma once\n#include <caf/io/all.hpp>\n", 2, "too heavy")
         self.expect("src/engine/parts.hpp", "#pragma once\n#include <caf/actor.hpp>\n", 2, "free of CAF")
         self.expect("src/edge/server.hpp", "#pragma once\n#include <boost/asio.hpp>\n", 2, "too heavy")
