@@ -17,8 +17,10 @@ using namespace test;
 constexpr std::uint64_t k2To63 = std::uint64_t{1} << 63;
 constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
 
-Result<Checkpoint> parse(const std::string& file) {
-  return read_gguf(as_bytes(file), "x.gguf", nullptr);
+// Reads a copy that the checkpoint owns, so that a test may hand in a temporary.
+Result<Checkpoint> parse(std::string file) {
+  const auto owned = std::make_shared<const std::string>(std::move(file));
+  return read_gguf(as_bytes(*owned), "x.gguf", owned);
 }
 
 struct Case {
