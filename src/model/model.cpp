@@ -59,7 +59,7 @@ Result<std::shared_ptr<const Model>> load_model(const Checkpoint& checkpoint, co
   ModelInfo& info = parts->info;
   TROUPE_TRY(const auto stated_name, checkpoint.metadata.get_string("general.name"));
   info.name = stated_name.value_or(name);
-  info.architecture = parts->config.architecture;
+  info.architecture = parts->config.architecture.name;
   info.format = checkpoint.format;
   info.weight_types = weight_types(checkpoint);
   for (const TensorView& tensor : checkpoint.tensors) info.parameters += tensor.elements();
