@@ -1,0 +1,13 @@
+#pragma once
+// Substring check that Catch2 2 and 3 spell alike and that shows the whole text when it fails.
+
+#include <string_view>
+
+#include "tests/support/catch.hpp"
+
+#define CHECK_HAS(text, part)                                                 \
+  do {                                                                        \
+    const std::string_view whole_text(text);                                  \
+    CAPTURE(whole_text);                                                      \
+    CHECK(whole_text.find(std::string_view(part)) != std::string_view::npos); \
+  } while (false)
