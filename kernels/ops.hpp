@@ -22,8 +22,8 @@ void add_in_place(float* x, const float* y, std::size_t n);
 /// gate[i] = silu(gate[i]) * up[i], n elements; silu(x) = x / (1 + exp(-x)).
 void silu_mul(float* gate, const float* up, std::size_t n);
 
-/// x[i] = gelu(x[i]), n elements, in the tanh form of GPT-2: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x³))),
-/// computed as x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x³))), which is the same.
+/// x[i] = gelu(x[i]), n elements, in the tanh form of GPT-2: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715
+/// x³))), computed as x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x³))), which is the same.
 void gelu(float* x, std::size_t n);
 
 /// Which two elements of a head are turned together by rope().

@@ -19,7 +19,8 @@ enum class NormKind : std::uint8_t {
 /// How a row of the batch learns its position.
 enum class PositionKind : std::uint8_t {
   rotary,   ///< queries and keys are turned by angles that grow with the position
-  learned,  ///< a row of the table position_embd.weight is added to the embedding; there are no more positions
+  learned,  ///< a row of the table position_embd.weight is added to the embedding; there are no more
+            ///< positions
 };
 
 /// The feed-forward block.

@@ -188,8 +188,7 @@ Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& co
   Weights weights;
   TROUPE_TRY(weights.embedding, loader.matrix("token_embd.weight", config.vocab_size, config.width));
   if (config.architecture.positions == PositionKind::learned) {
-    TROUPE_TRY(weights.positions,
-               loader.matrix("position_embd.weight", config.context_tokens, config.width));
+    TROUPE_TRY(weights.positions, loader.matrix("position_embd.weight", config.context_tokens, config.width));
   }
   if (!report(0)) return given_up;
   weights.layers.reserve(config.layers);

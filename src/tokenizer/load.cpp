@@ -5,6 +5,7 @@
 #include "base/try.hpp"
 #include "base/utf8.hpp"
 #include "tokenizer/char.hpp"
+#include "tokenizer/none.hpp"
 #include "tokenizer/spm.hpp"
 
 namespace troupe {
@@ -33,6 +34,7 @@ constexpr Algorithm algorithms[] = {{"llama", load_spm}, {"char", load_char}};
 
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const Checkpoint& checkpoint) {
   TROUPE_TRY(const std::string model, checkpoint.metadata.need_string(model_key));
+  if (model == "none" || model == "no_vocab") return NoTokenizer::create(checkpoint);
   std::string known;
   for (const Algorithm& algorithm : algorithms) {
     if (algorithm.model == model) return algorithm.load(checkpoint.metadata);

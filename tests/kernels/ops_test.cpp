@@ -122,8 +122,8 @@ TEST_CASE("silu_mul gives an element the same bits wherever it stands", "[kernel
 }
 
 TEST_CASE("gelu agrees with its tanh form over the whole range of float", "[kernels][ops]") {
-  std::vector<float> x{0.0f,  -0.0f, 1e-30f, -1e-30f, 1.0f,    -1.0f,  5.0f,
-                       -5.0f, 10.0f, -12.0f, 1000.0f, -1000.f, 3e38f,  -3e38f};
+  std::vector<float> x{0.0f,  -0.0f, 1e-30f, -1e-30f, 1.0f,    -1.0f, 5.0f,
+                       -5.0f, 10.0f, -12.0f, 1000.0f, -1000.f, 3e38f, -3e38f};
   Samples samples(5);
   for (int i = 0; i < 5000; ++i) x.push_back(samples.value(i % 2 == 0 ? 3.0f : 12.0f));
   on_every_target([&] {
