@@ -42,21 +42,21 @@ struct ModelParts;  // internal: src/model/model_parts.hpp
 class Model {
  public:
   /// Opens a .gguf, SmallMind .smnd or llama2.c .bin file. The file is not trusted. Errors: io, bad_file,
-  /// unsupported, bad_argument (options.tokenizer is missing, not wanted or of another model), too_large (needs
-  /// more memory than the process may use; the message has the sum), cancelled.
+  /// unsupported, bad_argument (options.tokenizer is missing, not wanted or of another model), too_large
+  /// (needs more memory than the process may use; the message has the sum), cancelled.
   static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& path,
                                                    const ModelOptions& options = {},
                                                    const LoadProgress& progress = {});
 
   /// open() on a thread of its own; returns at once. The future gets what open() would have returned.
   ///
-  /// Loading is given up, with Errc::cancelled, when `progress` returns false or `cancel` is requested to stop;
-  /// both are looked at before the file is opened, then between layers. `progress` is called on the loading
-  /// thread; it must not throw, and what it refers to must live until the future is ready. Everything else is
-  /// copied.
+  /// Loading is given up, with Errc::cancelled, when `progress` returns false or `cancel` is requested to
+  /// stop; both are looked at before the file is opened, then between layers. `progress` is called on the
+  /// loading thread; it must not throw, and what it refers to must live until the future is ready. Everything
+  /// else is copied.
   ///
-  /// The future's destructor waits for the loading thread, as that of std::async does: to let go early, request
-  /// the stop first. Errors: those of open(); io when the system has no thread to give.
+  /// The future's destructor waits for the loading thread, as that of std::async does: to let go early,
+  /// request the stop first. Errors: those of open(); io when the system has no thread to give.
   static std::future<Result<std::shared_ptr<const Model>>> open_async(std::filesystem::path path,
                                                                       ModelOptions options = {},
                                                                       LoadProgress progress = {},

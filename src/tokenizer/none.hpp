@@ -6,8 +6,8 @@
 
 namespace troupe {
 
-/// `tokenizer.ggml.model` = "none" or "no_vocab". Knows how many tokens there are and nothing else: text can be
-/// neither encoded (bad_argument, unless it is empty) nor decoded (every token is empty).
+/// `tokenizer.ggml.model` = "none" or "no_vocab". Knows how many tokens there are and nothing else: text can
+/// be neither encoded (bad_argument, unless it is empty) nor decoded (every token is empty).
 class NoTokenizer final : public Tokenizer {
  public:
   /// The size is that of token_embd.weight, or the architecture's vocab_size key in a file without weights.
