@@ -56,6 +56,29 @@ TEST_CASE("rms_norm agrees with the reference, also in place", "[kernels][ops]")
   }
 }
 
+TEST_CASE("layer_norm agrees with the reference, also in place", "[kernels][ops]") {
+  for (const std::size_t cols : sizes) {
+    Samples samples(cols);
+    std::vector<float> x = samples.values(3 * cols, 4);
+    for (std::size_t i = cols; i < 2 * cols; ++i) x[i] += 300;  // a mean far larger than the deviation
+    const std::vector<float> weight = samples.values(cols), bias = samples.values(cols);
+    on_every_target([&] {
+      std::vector<float> out(x.size()), in_place = x;
+      layer_norm(x.data(), weight.data(), bias.data(), 1e-5f, 3, cols, out.data());
+      layer_norm(in_place.data(), weight.data(), bias.data(), 1e-5f, 3, cols, in_place.data());
+      CHECK(same_bits(out, in_place));
+      for (std::size_t r = 0; r < 3; ++r) {
+        // The mean is rounded to f32: half an ulp of 300, over a deviation of 2.3.
+        const double absolute = r == 1 ? 3e-5 : 2e-6;
+        check_close(std::span(out).subspan(r * cols, cols),
+                    reference::layer_norm(std::span(x).subspan(r * cols, cols), weight, bias, 1e-5f), 1e-6,
+                    cols < 3 ? 100 * absolute : absolute);
+      }
+      return out;
+    });
+  }
+}
+
 TEST_CASE("add_in_place adds", "[kernels][ops]") {
   for (const std::size_t n : sizes) {
     Samples samples(n);
@@ -92,6 +115,35 @@ TEST_CASE("silu_mul gives an element the same bits wherever it stands", "[kernel
     for (std::size_t i = 0; i < all.size(); ++i) {
       float one = gate[i];
       silu_mul(&one, &up[i], 1);
+      CHECK(same_bits({&one, 1}, {&all[i], 1}));
+    }
+    return all;
+  });
+}
+
+TEST_CASE("gelu agrees with its tanh form over the whole range of float", "[kernels][ops]") {
+  std::vector<float> x{0.0f,  -0.0f, 1e-30f, -1e-30f, 1.0f,    -1.0f, 5.0f,
+                       -5.0f, 10.0f, -12.0f, 1000.0f, -1000.f, 3e38f, -3e38f};
+  Samples samples(5);
+  for (int i = 0; i < 5000; ++i) x.push_back(samples.value(i % 2 == 0 ? 3.0f : 12.0f));
+  on_every_target([&] {
+    std::vector<float> out = x;
+    gelu(out.data(), out.size());
+    // Far below zero the tanh form cancels, in double too; the value there is below 1e-6 and irrelevant.
+    check_close(out, reference::gelu(x), 2e-6, 1e-12);
+    return out;
+  });
+}
+
+TEST_CASE("gelu gives an element the same bits wherever it stands", "[kernels][ops]") {
+  Samples samples(6);
+  const std::vector<float> x = samples.values(40, 4);
+  on_every_target([&] {
+    std::vector<float> all = x;
+    gelu(all.data(), all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      float one = x[i];
+      gelu(&one, 1);
       CHECK(same_bits({&one, 1}, {&all[i], 1}));
     }
     return all;
