@@ -15,8 +15,8 @@ enum class KvPrecision : std::uint8_t {
 };
 
 struct ModelOptions {
-  std::filesystem::path
-      tokenizer;  ///< llama2.c checkpoints only: their tokenizer.bin; empty: looked for beside the model
+  std::filesystem::path tokenizer =
+      {};  ///< llama2.c checkpoints only: their tokenizer.bin; empty: looked for beside the model
   std::uint32_t threads = 0;  ///< for repacking weights at load; 0: what the process may really use
 };
 
