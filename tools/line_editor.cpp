@@ -268,7 +268,7 @@ class LineEditor final : public LineSource {
       if (code != '\n' && code != '\t') return;  // nothing that a message needs
       ready_.push_back(quote_next);
     }
-    ready_.push_back(static_cast<wchar_t>(code));
+    if (code != 0) ready_.push_back(static_cast<wchar_t>(code));  // libedit stops on a NUL
   }
 
   // Completes the command at the beginning of the line as far as it is unique.
