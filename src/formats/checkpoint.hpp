@@ -22,8 +22,9 @@ namespace troupe {
 
 /// One metadata value. Integers of every width are widened to 64 bits, f32 to f64 (exactly); arrays are
 /// homogeneous, booleans in arrays are integers 0 and 1.
-using MetadataValue = std::variant<std::uint64_t, std::int64_t, double, bool, std::string, std::vector<std::uint64_t>,
-                                   std::vector<std::int64_t>, std::vector<double>, std::vector<std::string>>;
+using MetadataValue =
+    std::variant<std::uint64_t, std::int64_t, double, bool, std::string, std::vector<std::uint64_t>,
+                 std::vector<std::int64_t>, std::vector<double>, std::vector<std::string>>;
 
 /// Key → value, in key order. The get_ functions are typed reads: absent → nullopt (or the fallback);
 /// present with another type, negative where unsigned is wanted, or out of range → Error bad_file that
@@ -43,8 +44,9 @@ class Metadata {
   Result<std::string> need_string(std::string_view key) const;
   /// Pointers into this object; null when absent.
   Result<const std::vector<std::string>*> get_strings(std::string_view key) const;
-  Result<std::optional<std::vector<double>>> get_f64s(std::string_view key) const;        ///< from any number type
-  Result<std::optional<std::vector<std::int64_t>>> get_i64s(std::string_view key) const;  ///< from any integer type
+  Result<std::optional<std::vector<double>>> get_f64s(std::string_view key) const;  ///< from any number type
+  Result<std::optional<std::vector<std::int64_t>>> get_i64s(
+      std::string_view key) const;  ///< from any integer type
 
   auto begin() const { return values_.begin(); }
   auto end() const { return values_.end(); }
@@ -69,14 +71,17 @@ struct TensorView {
   }
 };
 
+/// "[64, 172]".
+std::string dims_text(std::span<const std::uint64_t> dims);
+
 /// An opened model file: move-only; the tensor views live as long as it does. Immutable once returned by
 /// a reader, then safe to read from any thread.
 struct Checkpoint {
   std::string format;  ///< "GGUF v3", "llama2.c v0", …: for people
   std::uint64_t file_bytes = 0;
   Metadata metadata;
-  std::vector<TensorView> tensors;                   ///< in file order
-  std::shared_ptr<const void> storage;               ///< keeps the mapping or buffers alive that the views point into
+  std::vector<TensorView> tensors;      ///< in file order
+  std::shared_ptr<const void> storage;  ///< keeps the mapping or buffers alive that the views point into
 
   /// By name; null when the file has no such tensor. Logarithmic or better after build_index().
   const TensorView* find(std::string_view name) const;

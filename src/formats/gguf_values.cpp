@@ -15,22 +15,17 @@ std::uint64_t value_bytes_min(ValueType type) {
   switch (type) {
     case ValueType::u8:
     case ValueType::i8:
-    case ValueType::boolean:
-      return 1;
+    case ValueType::boolean: return 1;
     case ValueType::u16:
-    case ValueType::i16:
-      return 2;
+    case ValueType::i16: return 2;
     case ValueType::u32:
     case ValueType::i32:
-    case ValueType::f32:
-      return 4;
+    case ValueType::f32: return 4;
     case ValueType::string:
     case ValueType::u64:
     case ValueType::i64:
-    case ValueType::f64:
-      return 8;
-    case ValueType::array:
-      return 12;
+    case ValueType::f64: return 8;
+    case ValueType::array: return 12;
   }
   return 0;
 }
@@ -110,32 +105,19 @@ Result<MetadataValue> read_array(FieldReader& in, std::string_view key) {
   }
   TROUPE_TRY_STATUS(in.check_count(of_key("the array count", key), count, value_bytes_min(element)));
   switch (element) {
-    case ValueType::u8:
-      return read_numbers<std::uint8_t, std::uint64_t>(in, key, count);
-    case ValueType::i8:
-      return read_numbers<std::int8_t, std::int64_t>(in, key, count);
-    case ValueType::u16:
-      return read_numbers<std::uint16_t, std::uint64_t>(in, key, count);
-    case ValueType::i16:
-      return read_numbers<std::int16_t, std::int64_t>(in, key, count);
-    case ValueType::u32:
-      return read_numbers<std::uint32_t, std::uint64_t>(in, key, count);
-    case ValueType::i32:
-      return read_numbers<std::int32_t, std::int64_t>(in, key, count);
-    case ValueType::u64:
-      return read_numbers<std::uint64_t, std::uint64_t>(in, key, count);
-    case ValueType::i64:
-      return read_numbers<std::int64_t, std::int64_t>(in, key, count);
-    case ValueType::f32:
-      return read_numbers<float, double>(in, key, count);
-    case ValueType::f64:
-      return read_numbers<double, double>(in, key, count);
-    case ValueType::boolean:
-      return read_booleans(in, key, count);
-    case ValueType::string:
-      return read_strings(in, key, count);
-    case ValueType::array:
-      break;
+    case ValueType::u8: return read_numbers<std::uint8_t, std::uint64_t>(in, key, count);
+    case ValueType::i8: return read_numbers<std::int8_t, std::int64_t>(in, key, count);
+    case ValueType::u16: return read_numbers<std::uint16_t, std::uint64_t>(in, key, count);
+    case ValueType::i16: return read_numbers<std::int16_t, std::int64_t>(in, key, count);
+    case ValueType::u32: return read_numbers<std::uint32_t, std::uint64_t>(in, key, count);
+    case ValueType::i32: return read_numbers<std::int32_t, std::int64_t>(in, key, count);
+    case ValueType::u64: return read_numbers<std::uint64_t, std::uint64_t>(in, key, count);
+    case ValueType::i64: return read_numbers<std::int64_t, std::int64_t>(in, key, count);
+    case ValueType::f32: return read_numbers<float, double>(in, key, count);
+    case ValueType::f64: return read_numbers<double, double>(in, key, count);
+    case ValueType::boolean: return read_booleans(in, key, count);
+    case ValueType::string: return read_strings(in, key, count);
+    case ValueType::array: break;
   }
   return unknown_type(in, "the array type", key, type);
 }
@@ -155,30 +137,18 @@ Result<std::string_view> read_string(FieldReader& in, std::string_view of) {
 
 Result<MetadataValue> read_value(FieldReader& in, std::string_view key, std::uint32_t type) {
   switch (static_cast<ValueType>(type)) {
-    case ValueType::u8:
-      return read_number<std::uint8_t, std::uint64_t>(in, key);
-    case ValueType::i8:
-      return read_number<std::int8_t, std::int64_t>(in, key);
-    case ValueType::u16:
-      return read_number<std::uint16_t, std::uint64_t>(in, key);
-    case ValueType::i16:
-      return read_number<std::int16_t, std::int64_t>(in, key);
-    case ValueType::u32:
-      return read_number<std::uint32_t, std::uint64_t>(in, key);
-    case ValueType::i32:
-      return read_number<std::int32_t, std::int64_t>(in, key);
-    case ValueType::u64:
-      return read_number<std::uint64_t, std::uint64_t>(in, key);
-    case ValueType::i64:
-      return read_number<std::int64_t, std::int64_t>(in, key);
-    case ValueType::f32:
-      return read_number<float, double>(in, key);
-    case ValueType::f64:
-      return read_number<double, double>(in, key);
-    case ValueType::boolean:
-      return read_boolean(in, key);
-    case ValueType::array:
-      return read_array(in, key);
+    case ValueType::u8: return read_number<std::uint8_t, std::uint64_t>(in, key);
+    case ValueType::i8: return read_number<std::int8_t, std::int64_t>(in, key);
+    case ValueType::u16: return read_number<std::uint16_t, std::uint64_t>(in, key);
+    case ValueType::i16: return read_number<std::int16_t, std::int64_t>(in, key);
+    case ValueType::u32: return read_number<std::uint32_t, std::uint64_t>(in, key);
+    case ValueType::i32: return read_number<std::int32_t, std::int64_t>(in, key);
+    case ValueType::u64: return read_number<std::uint64_t, std::uint64_t>(in, key);
+    case ValueType::i64: return read_number<std::int64_t, std::int64_t>(in, key);
+    case ValueType::f32: return read_number<float, double>(in, key);
+    case ValueType::f64: return read_number<double, double>(in, key);
+    case ValueType::boolean: return read_boolean(in, key);
+    case ValueType::array: return read_array(in, key);
     case ValueType::string: {
       TROUPE_TRY(const std::string_view text, read_string(in, of_key("the value", key)));
       return MetadataValue(std::string(text));
