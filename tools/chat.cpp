@@ -45,12 +45,15 @@ void declare(CommandLine& command_line, ChatFlags& flags) {
   flags.engine.declare(command_line);
 }
 
-std::string banner(const Engine& engine) {
+std::string banner(const Engine& engine, std::size_t columns) {
   const ModelInfo& info = engine.model().info();
-  return info.name + " (" + info.architecture + ", " + short_count(static_cast<double>(info.parameters)) +
-         " parameters, " + info.weight_types + "), context " +
-         std::to_string(engine.options().context_tokens) +
-         " tokens\n/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.\n";
+  const std::string text =
+      info.name + " (" + info.architecture + ", " + short_count(static_cast<double>(info.parameters)) +
+      " parameters, " + info.weight_types + "), context " + std::to_string(engine.options().context_tokens) +
+      " tokens\n/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.";
+  std::string out;
+  for (const std::string& line : wrapped(visible(text), columns)) out += line + "\n";
+  return out;
 }
 
 std::uint64_t random_seed() {
@@ -88,7 +91,7 @@ int run_chat(const Arguments& arguments) {
     const auto lines = make_plain_lines();
     return ChatSession(**engine, *lines, options).run();
   }
-  const std::string text = visible(banner(**engine));
+  const std::string text = banner(**engine, terminal_columns(options.ui_fd));
   if (options.ui_fd == STDERR_FILENO) {
     say(text);
   } else {

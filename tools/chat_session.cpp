@@ -94,13 +94,14 @@ std::optional<Generation> ChatSession::answer() {
     bool timed_out = false;
     const std::optional<TokenEvent> event = stream->next_for(poll_interval, timed_out);
     if (!event && !timed_out) break;
-    if (event && !cancelled) {
-      streamed += event->text.size();
-      print(event->text);
-    }
+    lines_.attend();
     if (!cancelled && (stop_requested() || !output_.ok())) {
       stream->cancel();
       cancelled = true;
+    }
+    if (event && !cancelled) {
+      streamed += event->text.size();
+      print(event->text);
     }
   }
   Result<Generation> result = stream->result();

@@ -121,10 +121,14 @@ struct CommandLine::Impl {
   }
 
   std::string unknown_text(const std::vector<std::string>& remaining) const {
-    const auto dashed = std::find_if(remaining.begin(), remaining.end(), [](const std::string& word) {
+    const auto options_end = std::find(remaining.begin(), remaining.end(), "--");
+    const auto dashed = std::find_if(remaining.begin(), options_end, [](const std::string& word) {
       return word.size() > 1 && word[0] == '-';
     });
-    if (dashed == remaining.end()) return "unexpected argument '" + remaining.front() + "'";
+    if (dashed == options_end) {
+      const bool skip = remaining.front() == "--" && remaining.size() > 1;
+      return "unexpected argument '" + remaining[skip ? 1 : 0] + "'";
+    }
     const std::string option = dashed->substr(0, dashed->find('='));
     std::string message = "unknown option '" + option + "'";
     std::size_t best = 3;  // farther away is a guess, not a slip

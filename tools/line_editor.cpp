@@ -6,6 +6,7 @@
 #include <langinfo.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -37,6 +38,33 @@ void use_utf8_locale() {
   if (std::strcmp(nl_langinfo(CODESET), "UTF-8") != 0) std::setlocale(LC_CTYPE, "C.UTF-8");
 }
 
+// The terminal of standard input between two reads: keys are neither echoed nor interpreted, except Ctrl-C,
+// Ctrl-Z and the like. Echoed, they would stand in the middle of an answer; and the canonical mode turns a
+// Ctrl-D that is typed ahead into a NUL.
+class QuietInput {
+ public:
+  QuietInput() : valid_(::tcgetattr(STDIN_FILENO, &original_) == 0) { begin(); }
+  ~QuietInput() { end(); }
+  QuietInput(const QuietInput&) = delete;
+  QuietInput& operator=(const QuietInput&) = delete;
+
+  void begin() const {
+    if (!valid_) return;
+    termios quiet = original_;
+    quiet.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
+    quiet.c_cc[VMIN] = 1;
+    quiet.c_cc[VTIME] = 0;
+    ::tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet);
+  }
+  void end() const {
+    if (valid_) ::tcsetattr(STDIN_FILENO, TCSADRAIN, &original_);
+  }
+
+ private:
+  termios original_{};
+  bool valid_;
+};
+
 class LineEditor final : public LineSource {
  public:
   LineEditor(int ui_fd, std::string history_file, std::vector<std::string> words)
@@ -48,6 +76,7 @@ class LineEditor final : public LineSource {
     ::el_set(edit_, EL_CLIENTDATA, this);
     ::el_set(edit_, EL_EDITOR, "emacs");
     ::el_set(edit_, EL_SIGNAL, 0);  // signals.hpp has them
+    ::el_set(edit_, EL_SETTY, "-x", "-icanon", "-echo", nullptr);  // as QuietInput has it
     ::el_set(edit_, EL_PROMPT, &LineEditor::prompt_text);
     ::el_set(edit_, EL_GETCFN, &LineEditor::next_character);
     ::el_set(edit_, EL_ADDFN, "troupe-complete", "complete a command", &LineEditor::complete);
@@ -63,11 +92,18 @@ class LineEditor final : public LineSource {
     ::el_set(edit_, EL_HIST, ::history, history_);
     if (!history_file_.empty()) ::history(history_, &event, H_LOAD, history_file_.c_str());
     ::el_source(edit_, nullptr);  // the user's own key bindings: ~/.editrc
+    catch_suspend(true);
   }
 
   ~LineEditor() override {
     if (history_ != nullptr) ::history_end(history_);
     if (edit_ != nullptr) ::el_end(edit_);
+    catch_suspend(false);
+  }
+
+  void attend() override {
+    if (take_suspend()) suspend();
+    if (take_continued()) quiet_.begin();
   }
 
   ReadLine read(const std::string& prompt) override {
@@ -76,12 +112,10 @@ class LineEditor final : public LineSource {
     prompt_ = prompt;
     stop_ = Stop::none;
     pasting_ = false;
-    catch_suspend(true);
     write_terminal(paste_on);
     int count = 0;
     const char* line = ::el_gets(edit_, &count);
     write_terminal(paste_off);
-    catch_suspend(false);
     if (stop_ != Stop::none) {
       write_terminal("\n");
       return {stop_ == Stop::interrupt ? ReadLine::Kind::interrupted : ReadLine::Kind::terminated, typed_};
@@ -179,14 +213,19 @@ class LineEditor final : public LineSource {
       ready_.clear();
       return false;
     }
-    if (take_suspend()) {
+    const bool suspended = take_suspend();
+    if (suspended) {
       ::el_set(edit_, EL_PREP_TERM, 0);
       write_terminal(paste_off);
-      suspend_self();
-      static_cast<void>(take_continued());
-      resume();
+      suspend();
     }
-    if (take_continued()) resume();  // stopped by SIGSTOP: the shell may have changed the terminal
+    if (take_continued() || suspended) {  // by SIGSTOP perhaps: the shell may have changed the terminal
+      quiet_.begin();
+      ::el_set(edit_, EL_PREP_TERM, 1);
+      write_terminal(paste_on);
+      write_terminal("\n");
+      ::el_set(edit_, EL_REFRESH);
+    }
     if (take_resized()) {
       ::el_resize(edit_);
       ::el_set(edit_, EL_REFRESH);
@@ -194,11 +233,11 @@ class LineEditor final : public LineSource {
     return true;
   }
 
-  void resume() {
-    ::el_set(edit_, EL_PREP_TERM, 1);
-    write_terminal(paste_on);
-    write_terminal("\n");
-    ::el_set(edit_, EL_REFRESH);
+  void suspend() {
+    quiet_.end();
+    suspend_self();
+    static_cast<void>(take_continued());
+    quiet_.begin();
   }
 
   // Moves whole characters from bytes_ to ready_; what a paste holds is quoted, so that its newlines do not
@@ -253,6 +292,7 @@ class LineEditor final : public LineSource {
     return ::el_insertstr(edit_, rest.c_str()) == 0 ? CC_REFRESH : CC_ERROR;
   }
 
+  QuietInput quiet_;  // before libedit looks at the terminal, until after it has left it
   int ui_fd_;
   std::string history_file_;
   std::vector<std::string> words_;

@@ -28,6 +28,8 @@ class LineSource {
   virtual ReadLine read(const std::string& prompt) = 0;
   /// Offers the line again on the arrow keys, in this session and the next.
   virtual void remember(const std::string& line) = 0;
+  /// To be called now and then while nothing is read: does what Ctrl-Z asks for.
+  virtual void attend() = 0;
 };
 
 /// Lines of standard input, which is not a terminal; no prompts. "\r\n" counts as "\n". A line longer than

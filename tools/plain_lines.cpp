@@ -34,6 +34,7 @@ class PlainLines final : public LineSource {
   }
 
   void remember(const std::string&) override {}
+  void attend() override {}
 
  private:
   ReadLine take(std::size_t length, std::size_t consumed) {

@@ -19,7 +19,7 @@ struct ModelOptions {
   /// empty: looked for beside the model. SmallMind checkpoints (.smnd): a UTF-8 text file that holds every
   /// character of the alphabet, e.g. the text that the model was trained on; empty: the one that the
   /// checkpoint keeps, else the model works with token ids only. An error with files that bring their own.
-  std::filesystem::path tokenizer;
+  std::filesystem::path tokenizer = {};
   std::uint32_t threads = 0;  ///< for repacking weights at load; 0: what the process may really use
 };
 

@@ -19,7 +19,9 @@ spdlog::logger& logger() {
   return *instance;
 }
 
-spdlog::string_view_t view(std::string_view line) { return {line.data(), line.size()}; }
+spdlog::string_view_t view(std::string_view line) {
+  return {line.data(), line.size()};
+}
 
 }  // namespace
 
@@ -33,8 +35,14 @@ void set_log_level(LogLevel level) {
   }
 }
 
-void log_info(std::string_view line) { logger().log(spdlog::level::info, view(line)); }
-void log_warning(std::string_view line) { logger().log(spdlog::level::warn, view(line)); }
-void log_error(std::string_view line) { logger().log(spdlog::level::err, view(line)); }
+void log_info(std::string_view line) {
+  logger().log(spdlog::level::info, view(line));
+}
+void log_warning(std::string_view line) {
+  logger().log(spdlog::level::warn, view(line));
+}
+void log_error(std::string_view line) {
+  logger().log(spdlog::level::err, view(line));
+}
 
 }  // namespace troupe

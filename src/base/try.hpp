@@ -5,8 +5,8 @@
 #define TROUPE_CONCAT(a, b) TROUPE_CONCAT_INNER(a, b)
 
 /// `TROUPE_TRY(auto x, f());` declares x from f()'s Result, or returns its Error from this function.
-#define TROUPE_TRY(declaration, expression)                                                    \
-  auto TROUPE_CONCAT(result_, __LINE__) = (expression);                                        \
+#define TROUPE_TRY(declaration, expression)                                                          \
+  auto TROUPE_CONCAT(result_, __LINE__) = (expression);                                              \
   if (!TROUPE_CONCAT(result_, __LINE__)) return std::move(TROUPE_CONCAT(result_, __LINE__)).error(); \
   declaration = *std::move(TROUPE_CONCAT(result_, __LINE__))
 

@@ -21,14 +21,10 @@ bool is_unsafe(char32_t c) {
 
 std::string escape(char32_t c) {
   switch (c) {
-    case '\n':
-      return "\\n";
-    case '\r':
-      return "\\r";
-    case '\t':
-      return "\\t";
-    default:
-      break;
+    case '\n': return "\\n";
+    case '\r': return "\\r";
+    case '\t': return "\\t";
+    default: break;
   }
   if (c < 0x80) return hex_escape('x', c, 2);
   return c < 0x10000 ? hex_escape('u', c, 4) : hex_escape('U', c, 8);

@@ -73,7 +73,8 @@ class CommandLine(unittest.TestCase):
         self.usage_error("logits", "model.gguf", "-p", "x", "--tokens", "1")
         self.usage_error("tokenize", "model.gguf")
         self.usage_error("tokenize", "model.gguf", "x", "--decode", "1")
-        self.usage_error("tokenize", "model.gguf", "x", "y")
+        self.assertIn("unexpected argument 'y'", self.usage_error("tokenize", "model.gguf", "x", "y"))
+        self.assertIn("unexpected argument '--json'", self.usage_error("tokenize", "model.gguf", "x", "--", "--json"))
 
     def test_a_missing_file_is_named(self):
         for arguments in (("generate", "no-such.gguf", "-p", "x"), ("chat", "no-such.gguf"),
@@ -110,7 +111,7 @@ class CommandLine(unittest.TestCase):
 @needs_model
 class Tokenize(unittest.TestCase):
     def ids(self, *arguments, **options):
-        done = run("tokenize", MODEL, *arguments, "--json", **options)
+        done = run("tokenize", MODEL, "--json", *arguments, **options)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         self.assertEqual(done.stdout.count(b"\n"), 1)
         return json.loads(done.stdout)["tokens"]
