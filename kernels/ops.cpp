@@ -104,6 +104,29 @@ void gelu_rows(float* x, std::size_t n) {
   if (i < n) store_tail(gelu16(load_tail(x + i, n - i, 0)), x + i, n - i);
 }
 
+/// Rounded to f16.
+HWY_INLINE Floats16 round_f16(const Floats16& x) {
+  std::uint16_t buffer[16];
+  unroll<parts>([&](auto p) TROUPE_LAMBDA { store_f16(x.part[p], FloatTag(), buffer + p * lanes); });
+  return map16([&](auto p) TROUPE_LAMBDA { return load_f16(FloatTag(), buffer + p * lanes); });
+}
+
+HWY_INLINE Floats16 gelu_f16_16(const Floats16& x) {
+  const Floats16 inner = round_f16(gelu16(round_f16(x)));
+  return map16([&](auto p) TROUPE_LAMBDA {
+    const FloatTag d;
+    const FloatVector v = x.part[p];
+    const FloatVector low = hn::IfThenElse(hn::Le(v, hn::Set(d, -10.0f)), hn::Zero(d), inner.part[p]);
+    return hn::IfThenElse(hn::Ge(v, hn::Set(d, 10.0f)), v, low);
+  });
+}
+
+void gelu_f16_rows(float* x, std::size_t n) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store16(gelu_f16_16(load16(x + i)), x + i);
+  if (i < n) store_tail(gelu_f16_16(load_tail(x + i, n - i, 0)), x + i, n - i);
+}
+
 // Products are rounded before they are added (no fused multiply-add), so tails may be plain code.
 void rope_halves(float* x, std::size_t half, const float* cosines, const float* sines) {
   std::size_t i = 0;
@@ -185,6 +208,7 @@ HWY_EXPORT(layer_norm_rows);
 HWY_EXPORT(add_rows);
 HWY_EXPORT(silu_mul_rows);
 HWY_EXPORT(gelu_rows);
+HWY_EXPORT(gelu_f16_rows);
 HWY_EXPORT(rope_heads);
 HWY_EXPORT(softmax_row);
 
@@ -204,6 +228,9 @@ void silu_mul(float* gate, const float* up, std::size_t n) {
 }
 void gelu(float* x, std::size_t n) {
   HWY_DYNAMIC_DISPATCH(gelu_rows)(x, n);
+}
+void gelu_f16(float* x, std::size_t n) {
+  HWY_DYNAMIC_DISPATCH(gelu_f16_rows)(x, n);
 }
 void rope(RopeStyle style, float* x, std::size_t heads, std::size_t head_dim, std::size_t rope_dim,
           const float* cosines, const float* sines) {

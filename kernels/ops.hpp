@@ -26,6 +26,10 @@ void silu_mul(float* gate, const float* up, std::size_t n);
 /// x³))), computed as x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x³))), which is the same.
 void gelu(float* x, std::size_t n);
 
+/// The same as ggml computes it, by a table of f16: within (-10, 10) argument and result are rounded to f16;
+/// below, the result is 0, above, x itself. Models in GGUF are checked against that.
+void gelu_f16(float* x, std::size_t n);
+
 /// Which two elements of a head are turned together by rope().
 enum class RopeStyle : std::uint8_t {
   adjacent,  ///< (x[2i], x[2i+1]): GGUF's llama family, llama2.c

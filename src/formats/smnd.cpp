@@ -16,12 +16,6 @@ std::string num(std::int64_t n) {
   return std::to_string(n);
 }
 
-std::string dims_text(const std::vector<std::uint64_t>& dims) {
-  std::string out = "[";
-  for (const std::uint64_t dim : dims) out.append(out.size() > 1 ? ", " : "").append(std::to_string(dim));
-  return out + "]";
-}
-
 /// One parameter's head: its dims, whose product is at most kElementsMax and equal to the stored count.
 Status read_shape(FieldReader& in, const std::string& label, std::vector<std::uint64_t>& dims) {
   std::int32_t rank = 0;
@@ -154,6 +148,7 @@ void fill_metadata(const smnd::Config& config, Metadata& m) {
   m.insert("gpt2.feed_forward_length", 4 * config.width);
   m.insert("gpt2.attention.head_count", config.heads);
   m.insert("gpt2.attention.layer_norm_epsilon", smnd::kNormEps);
+  m.insert("gpt2.gelu_f16", false);
   m.insert("gpt2.vocab_size", config.vocab_size);
 }
 

@@ -32,7 +32,8 @@
 // code units; a character beyond U+FFFF would be two tokens there, and is refused here.) Keys of GGUF that
 // begin with "general." are kept in Extra too. Without a vocabulary tokenizer.ggml.model is "none".
 //
-// In the checkpoint, `smnd.metadata` is the metadata as it stands in the file and `smnd.reserved` the
+// In the checkpoint, `gpt2.gelu_f16` is false: gelu is computed exactly (a GGUF file without that key means
+// ggml's, by way of f16). `smnd.metadata` is the metadata as it stands in the file and `smnd.reserved` the
 // reserved number, unless that is 0: with them the writer gives the same bytes again, by way of GGUF too.
 
 #include <cstddef>

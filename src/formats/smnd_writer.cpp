@@ -70,8 +70,8 @@ Result<std::span<const std::byte>> values_of(const Checkpoint& model, const smnd
   if (tensor == nullptr && parameter.name == "output.weight") tensor = model.find("token_embd.weight");
   if (tensor == nullptr) return Error{Errc::bad_file, "tensor " + parameter.name + " is missing"};
   if (tensor->dims != parameter.dims) {
-    return refused("tensor " + parameter.name +
-                   " has not the shape that the format derives from the model's dimensions");
+    return refused("tensor " + parameter.name + " is " + dims_text(tensor->dims) + ", not " +
+                   dims_text(parameter.dims) + ", which the format derives from the model's dimensions");
   }
   if (tensor->type != TensorType::f32) {
     return refused("tensor " + parameter.name + " has type " +

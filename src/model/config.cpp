@@ -128,6 +128,12 @@ Result<ModelConfig> read_config(const Checkpoint& checkpoint) {
   TROUPE_TRY(const double eps, keys.positive_or(eps_key, 1e-5));
   config.norm_eps = static_cast<float>(eps);
 
+  if (architecture->feed_forward == FeedForwardKind::gelu_plain) {
+    // Without the key the file is one made for ggml, which computes gelu that way and no other.
+    TROUPE_TRY(const auto gelu_f16, checkpoint.metadata.get_bool(keys.key("gelu_f16")));
+    config.gelu_f16 = gelu_f16.value_or(true);
+  }
+
   if (config.heads % config.kv_heads != 0) {
     return bad(keys.key("attention.head_count_kv") + " is " + std::to_string(config.kv_heads) +
                ", which does not divide the " + std::to_string(config.heads) + " heads");

@@ -23,6 +23,7 @@ struct ModelConfig {
   std::uint32_t vocab_size = 0;
   std::uint32_t context_tokens = 0;  ///< as the file states it; with learned positions there are no more
   float norm_eps = 0;
+  bool gelu_f16 = false;       ///< gelu by way of f16, as ggml has it; only with FeedForwardKind::gelu_plain
   std::uint32_t rope_dim = 0;  ///< leading elements of a head that are rotated; even; 0: none is
   /// Angle per position for each pair, [rope_dim / 2]: base^(-2i / rope_dim), with the file's scaling
   /// applied.

@@ -130,6 +130,8 @@ void Forward::feed_forward(const LayerWeights& layer) {
   pool_.parallel_for(rows_, [&](std::size_t r, unsigned) {
     if (gated) {
       silu_mul(hidden + r * width, up_.data() + r * width, width);
+    } else if (config_.gelu_f16) {
+      gelu_f16(hidden + r * width, width);
     } else {
       gelu(hidden + r * width, width);
     }

@@ -9,12 +9,6 @@
 namespace troupe {
 namespace {
 
-std::string shape_text(const std::vector<std::uint64_t>& dims) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < dims.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(dims[i]);
-  return text + "]";
-}
-
 // Tables that some converters write and that the configuration determines anyway.
 bool derivable(const std::string& name) {
   return name == "rope_freqs.weight" || name.ends_with(".attn_rot_embd.weight") ||
@@ -124,8 +118,7 @@ class Loader {
     if (tensor == nullptr) return Error{Errc::bad_file, "tensor " + name + " is missing", 0};
     if (tensor->dims != dims) {
       return Error{Errc::bad_file,
-                   "tensor " + name + " is " + shape_text(tensor->dims) + "; expected " + shape_text(dims),
-                   0};
+                   "tensor " + name + " is " + dims_text(tensor->dims) + "; expected " + dims_text(dims), 0};
     }
     used_.insert(name);
     return tensor;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/f16.hpp"
 #include "kernels/reference/reference.hpp"
 #include "kernels/samples.hpp"
 #include "support/catch.hpp"
@@ -147,6 +148,26 @@ TEST_CASE("gelu gives an element the same bits wherever it stands", "[kernels][o
       CHECK(same_bits({&one, 1}, {&all[i], 1}));
     }
     return all;
+  });
+}
+
+TEST_CASE("gelu_f16 rounds argument and result to f16, and knows its ends", "[kernels][ops]") {
+  std::vector<float> x{-10.0f, -11.0f, -3e38f, 10.0f, 10.01f, 3e38f, 0.0f};
+  Samples samples(7);
+  while (x.size() < 3000) x.push_back(samples.value(9.99f));
+  on_every_target([&] {
+    std::vector<float> out = x;
+    gelu_f16(out.data(), out.size());
+    CHECK(std::vector<float>(out.begin(), out.begin() + 7) ==
+          std::vector<float>{0, 0, 0, 10.0f, 10.01f, 3e38f, 0});
+    for (std::size_t i = 7; i < x.size(); ++i) {
+      const float argument = f16_to_f32(f32_to_f16(x[i]));
+      const double expected = reference::gelu({&argument, 1})[0];
+      INFO(x[i]);
+      CHECK(f16_to_f32(f32_to_f16(out[i])) == out[i]);
+      REQUIRE(std::fabs(out[i] - expected) <= 0x1.01p-11 * std::fabs(expected) + 0x1.01p-25);
+    }
+    return out;
   });
 }
 
