@@ -14,7 +14,9 @@ namespace troupe {
 enum class KvType : std::uint8_t { f32, f16 };
 
 /// Bytes of one K or V element.
-constexpr std::size_t kv_type_bytes(KvType type) { return type == KvType::f32 ? 4 : 2; }
+constexpr std::size_t kv_type_bytes(KvType type) {
+  return type == KvType::f32 ? 4 : 2;
+}
 
 /// Positions in a page. A multiple of every vector length in use, so that scores of a page fill vectors.
 inline constexpr std::size_t page_tokens = 32;
@@ -27,7 +29,7 @@ struct AttentionLayer {
   std::size_t heads = 0;
   std::size_t kv_heads = 0;  ///< divides heads; query head h reads kv head h / (heads / kv_heads)
   std::size_t head_dim = 0;
-  float scale = 0;           ///< multiplies q·k, usually 1 / sqrt(head_dim)
+  float scale = 0;  ///< multiplies q·k, usually 1 / sqrt(head_dim)
   KvType kv_type = KvType::f32;
   std::size_t k_offset = 0;
   std::size_t v_offset = 0;
@@ -43,11 +45,11 @@ void store_kv(const AttentionLayer& layer, std::byte* page, std::size_t slot, co
 
 /// One query row: a position of a sequence that attends to positions first .. position of its pages.
 struct AttentionRow {
-  const float* q = nullptr;                      ///< [heads, head_dim]
-  float* out = nullptr;                          ///< [heads, head_dim]
-  std::span<const std::byte* const> pages;       ///< of its sequence, in order; covers `position`
-  std::size_t position = 0;                      ///< its own, already stored
-  std::size_t first = 0;                         ///< first visible position (0 without a sliding window)
+  const float* q = nullptr;                 ///< [heads, head_dim]
+  float* out = nullptr;                     ///< [heads, head_dim]
+  std::span<const std::byte* const> pages;  ///< of its sequence, in order; covers `position`
+  std::size_t position = 0;                 ///< its own, already stored
+  std::size_t first = 0;                    ///< first visible position (0 without a sliding window)
 };
 
 /// out = softmax(q Kᵀ · scale) V for every row and head. Rows may belong to different sequences; rows of the

@@ -27,8 +27,8 @@ class PackedMatrix {
 
   /// Repacks `data`, row-major [rows, cols] blocks of `type` as in the file. Preconditions (checked, abort):
   /// matmul_supports(type), cols is a multiple of the type's block, data.size() is exactly right.
-  static PackedMatrix pack(TensorType type, std::size_t rows, std::size_t cols, std::span<const std::byte> data,
-                           ThreadPool& pool);
+  static PackedMatrix pack(TensorType type, std::size_t rows, std::size_t cols,
+                           std::span<const std::byte> data, ThreadPool& pool);
 
   /// Bytes that pack() would allocate.
   static std::size_t packed_bytes(TensorType type, std::size_t rows, std::size_t cols) noexcept;
@@ -64,10 +64,11 @@ class Activations {
 
   /// Makes the int8 form unless it is there. cols must be a multiple of 32.
   void quantize(ThreadPool& pool);
-  /// int8 values [cols/32][rows][32]; scales [cols/32][rows]; sums of the 32 values, same shape.
+  /// int8 values in -127..127, [cols/32][rows][32]; scales [cols/32][rows]; offsets, same shape, are -8 times
+  /// the sum of the 32 values: where the integer sums of weights stored with an offset (Q4_0) start.
   const std::int8_t* q8() const noexcept { return q8_.data(); }
   const float* scales() const noexcept { return scales_.data(); }
-  const std::int32_t* sums() const noexcept { return sums_.data(); }
+  const std::int32_t* offsets() const noexcept { return offsets_.data(); }
 
  private:
   const float* x_ = nullptr;
@@ -76,7 +77,7 @@ class Activations {
   bool quantized_ = false;
   AlignedBuffer<std::int8_t> q8_;
   AlignedBuffer<float> scales_;
-  AlignedBuffer<std::int32_t> sums_;
+  AlignedBuffer<std::int32_t> offsets_;
 };
 
 /// y[r * y_stride + i] = sum over k of x[r, k] * w[i, k], for every row r of x and i in [0, w.rows()).

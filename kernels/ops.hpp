@@ -25,8 +25,8 @@ enum class RopeStyle : std::uint8_t {
 
 /// Turns the first `rope_dim` elements of each head of x [heads, head_dim] in place by the angles whose
 /// cosines and sines are given, [rope_dim / 2] each. rope_dim is even and at most head_dim.
-void rope(RopeStyle style, float* x, std::size_t heads, std::size_t head_dim, std::size_t rope_dim, const float* cosines,
-          const float* sines);
+void rope(RopeStyle style, float* x, std::size_t heads, std::size_t head_dim, std::size_t rope_dim,
+          const float* cosines, const float* sines);
 
 /// x[i] = exp(x[i] - max) / sum of those, n elements (n >= 1).
 void softmax(float* x, std::size_t n);

@@ -16,7 +16,8 @@ unsigned usable_threads() noexcept;
 /// at once nor from inside a body. Results of the kernels never depend on `threads`.
 class ThreadPool {
  public:
-  /// threads = 0 means usable_threads(). 1 starts no thread at all.
+  /// threads = 0 means usable_threads(). 1 starts no thread at all. Throws std::system_error when the
+  /// system gives no thread.
   explicit ThreadPool(unsigned threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -32,7 +33,9 @@ class ThreadPool {
     using Plain = std::remove_reference_t<Body>;
     run(
         count,
-        [](void* context, std::size_t index, unsigned worker) { (*static_cast<Plain*>(context))(index, worker); },
+        [](void* context, std::size_t index, unsigned worker) {
+          (*static_cast<Plain*>(context))(index, worker);
+        },
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 

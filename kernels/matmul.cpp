@@ -1,0 +1,95 @@
+#include "kernels/matmul.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "base/check.hpp"
+#include "kernels/weight_kernel.hpp"
+
+namespace troupe {
+namespace {
+
+constexpr std::array weight_kernels{&f32_weights, &f16_weights, &q8_0_weights, &q4_0_weights};
+
+const WeightKernel* find_kernel(TensorType type) noexcept {
+  for (const WeightKernel* kernel : weight_kernels)
+    if (kernel->type == type) return kernel;
+  return nullptr;
+}
+
+std::size_t bytes_per_group(const WeightKernel& kernel, std::size_t cols) {
+  return cols / kernel.block_cols * kernel.block_bytes;
+}
+
+std::size_t groups_of(std::size_t rows) {
+  return (rows + group_rows - 1) / group_rows;
+}
+
+// Groups that a worker takes at a time: enough to keep several streams of weights under way, few enough that
+// a core that is busy elsewhere holds nobody up.
+constexpr std::size_t chunk_groups = 4;
+// Activation rows per pass over the weights: their int8 form stays in the second-level cache.
+constexpr std::size_t pass_rows = 64;
+// Below this many multiplications a product is over before another thread would have joined.
+constexpr std::size_t serial_products = 16384;
+
+}  // namespace
+
+bool matmul_supports(TensorType type) noexcept {
+  return find_kernel(type) != nullptr;
+}
+
+std::size_t PackedMatrix::packed_bytes(TensorType type, std::size_t rows, std::size_t cols) noexcept {
+  const WeightKernel* kernel = find_kernel(type);
+  return kernel == nullptr ? 0 : groups_of(rows) * bytes_per_group(*kernel, cols);
+}
+
+PackedMatrix PackedMatrix::pack(TensorType type, std::size_t rows, std::size_t cols,
+                                std::span<const std::byte> data, ThreadPool& pool) {
+  const WeightKernel* kernel = find_kernel(type);
+  TROUPE_CHECK(kernel != nullptr);
+  const TensorTypeInfo info = tensor_type_info(type);
+  TROUPE_CHECK(cols % info.block_elements == 0 && cols % kernel->block_cols == 0);
+  const std::size_t row_bytes = cols / info.block_elements * info.block_bytes;
+  TROUPE_CHECK(data.size() == rows * row_bytes);
+
+  PackedMatrix packed;
+  packed.type_ = type, packed.rows_ = rows, packed.cols_ = cols;
+  packed.bytes_.resize(packed_bytes(type, rows, cols));
+  const std::size_t group_bytes = bytes_per_group(*kernel, cols);
+  pool.parallel_for(groups_of(rows), [&](std::size_t group, unsigned) {
+    const std::size_t first = group * group_rows;
+    kernel->pack_group(data.data() + first * row_bytes, row_bytes, std::min(group_rows, rows - first), cols,
+                       packed.bytes_.data() + group * group_bytes);
+  });
+  return packed;
+}
+
+void PackedMatrix::read_row(std::size_t row, float* out) const {
+  TROUPE_CHECK(row < rows_);
+  const WeightKernel& kernel = *find_kernel(type_);
+  kernel.read_row(bytes_.data() + row / group_rows * bytes_per_group(kernel, cols_), row % group_rows, cols_,
+                  out);
+}
+
+void matmul(const PackedMatrix& w, Activations& x, float* y, std::size_t y_stride, ThreadPool& pool) {
+  TROUPE_CHECK(x.cols() == w.cols() && y_stride >= w.rows());
+  const WeightKernel& kernel = *find_kernel(w.type());
+  if (kernel.int8_activations) x.quantize(pool);
+  const MatmulOperands operands{w.data(), bytes_per_group(kernel, w.cols()), w.rows(), w.cols(), &x, y,
+                                y_stride};
+  const std::size_t groups = groups_of(w.rows());
+  if (w.rows() * w.cols() * x.rows() <= serial_products) {
+    kernel.multiply(operands, {0, groups, 0, x.rows()});
+    return;
+  }
+  const std::size_t chunks = (groups + chunk_groups - 1) / chunk_groups;
+  const std::size_t passes = (x.rows() + pass_rows - 1) / pass_rows;
+  pool.parallel_for(chunks * passes, [&](std::size_t index, unsigned) {
+    const std::size_t group = index % chunks * chunk_groups, row = index / chunks * pass_rows;
+    kernel.multiply(
+        operands, {group, std::min(groups, group + chunk_groups), row, std::min(x.rows(), row + pass_rows)});
+  });
+}
+
+}  // namespace troupe

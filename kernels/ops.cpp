@@ -1,0 +1,161 @@
+#include "kernels/ops.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/highway_targets.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/ops.cpp"
+#include "hwy/foreach_target.h"
+//
+#include "kernels/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace troupe {
+namespace HWY_NAMESPACE {
+
+void rms_norm_rows(const float* x, const float* weight, float eps, std::size_t rows, std::size_t cols,
+                   float* out) {
+  for (std::size_t r = 0; r < rows; ++r, x += cols, out += cols) {
+    Floats16 squares = set16(0);
+    std::size_t i = 0;
+    for (; i + 16 <= cols; i += 16) {
+      const Floats16 v = load16(x + i);
+      squares = mul_add(v, v, squares);
+    }
+    if (i < cols) {
+      const Floats16 v = load_tail(x + i, cols - i, 0);
+      squares = mul_add(v, v, squares);
+    }
+    const float factor = 1.0f / std::sqrt(sum16(squares) / static_cast<float>(cols) + eps);
+    const Floats16 factors = set16(factor);
+    for (i = 0; i + 16 <= cols; i += 16)
+      store16(mul(mul(load16(x + i), factors), load16(weight + i)), out + i);
+    for (; i < cols; ++i) out[i] = x[i] * factor * weight[i];
+  }
+}
+
+void add_rows(float* x, const float* y, std::size_t n) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store16(add(load16(x + i), load16(y + i)), x + i);
+  for (; i < n; ++i) x[i] += y[i];
+}
+
+HWY_INLINE Floats16 silu_mul16(const Floats16& gate, const Floats16& up) {
+  return map16([&](auto p) TROUPE_LAMBDA {
+    const FloatVector one = hn::Set(FloatTag(), 1.0f);
+    const FloatVector silu = hn::Div(gate.part[p], hn::Add(one, exp_vector(hn::Neg(gate.part[p]))));
+    return hn::Mul(silu, up.part[p]);
+  });
+}
+
+void silu_mul_rows(float* gate, const float* up, std::size_t n) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store16(silu_mul16(load16(gate + i), load16(up + i)), gate + i);
+  if (i < n)
+    store_tail(silu_mul16(load_tail(gate + i, n - i, 0), load_tail(up + i, n - i, 0)), gate + i, n - i);
+}
+
+// Products are rounded before they are added (no fused multiply-add), so tails may be plain code.
+void rope_halves(float* x, std::size_t half, const float* cosines, const float* sines) {
+  std::size_t i = 0;
+  const FloatTag d;
+  for (; i + lanes <= half; i += lanes) {
+    const FloatVector a = hn::LoadU(d, x + i), b = hn::LoadU(d, x + half + i);
+    const FloatVector c = hn::LoadU(d, cosines + i), s = hn::LoadU(d, sines + i);
+    hn::StoreU(hn::Sub(hn::Mul(a, c), hn::Mul(b, s)), d, x + i);
+    hn::StoreU(hn::Add(hn::Mul(a, s), hn::Mul(b, c)), d, x + half + i);
+  }
+  for (; i < half; ++i) {
+    const float a = x[i], b = x[half + i];
+    x[i] = a * cosines[i] - b * sines[i];
+    x[half + i] = a * sines[i] + b * cosines[i];
+  }
+}
+
+void rope_adjacent(float* x, std::size_t half, const float* cosines, const float* sines) {
+  std::size_t i = 0;
+  const FloatTag d;
+  for (; i + lanes <= half; i += lanes) {
+    FloatVector a, b;
+    hn::LoadInterleaved2(d, x + 2 * i, a, b);
+    const FloatVector c = hn::LoadU(d, cosines + i), s = hn::LoadU(d, sines + i);
+    hn::StoreInterleaved2(hn::Sub(hn::Mul(a, c), hn::Mul(b, s)), hn::Add(hn::Mul(a, s), hn::Mul(b, c)), d,
+                          x + 2 * i);
+  }
+  for (; i < half; ++i) {
+    const float a = x[2 * i], b = x[2 * i + 1];
+    x[2 * i] = a * cosines[i] - b * sines[i];
+    x[2 * i + 1] = a * sines[i] + b * cosines[i];
+  }
+}
+
+void rope_heads(RopeStyle style, float* x, std::size_t heads, std::size_t head_dim, std::size_t rope_dim,
+                const float* cosines, const float* sines) {
+  for (std::size_t h = 0; h < heads; ++h, x += head_dim) {
+    if (style == RopeStyle::halves)
+      rope_halves(x, rope_dim / 2, cosines, sines);
+    else
+      rope_adjacent(x, rope_dim / 2, cosines, sines);
+  }
+}
+
+void softmax_row(float* x, std::size_t n) {
+  constexpr float lowest = -std::numeric_limits<float>::infinity();
+  const std::size_t whole = n / 16 * 16, rest = n - whole;
+  Floats16 largest = set16(lowest);
+  for (std::size_t i = 0; i < whole; i += 16) largest = max(largest, load16(x + i));
+  if (rest != 0) largest = max(largest, load_tail(x + whole, rest, lowest));
+  const Floats16 minus = set16(-max16(largest));
+
+  Floats16 sums = set16(0);
+  for (std::size_t i = 0; i < whole; i += 16) {
+    const Floats16 e = exp16(add(load16(x + i), minus));
+    sums = add(sums, e);
+    store16(e, x + i);
+  }
+  if (rest != 0) {
+    const Floats16 e = exp16(add(load_tail(x + whole, rest, lowest), minus));
+    sums = add(sums, e);
+    store_tail(e, x + whole, rest);
+  }
+  const float factor = 1.0f / sum16(sums);
+  const Floats16 factors = set16(factor);
+  for (std::size_t i = 0; i < whole; i += 16) store16(mul(load16(x + i), factors), x + i);
+  for (std::size_t i = whole; i < n; ++i) x[i] *= factor;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace troupe
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace troupe {
+
+HWY_EXPORT(rms_norm_rows);
+HWY_EXPORT(add_rows);
+HWY_EXPORT(silu_mul_rows);
+HWY_EXPORT(rope_heads);
+HWY_EXPORT(softmax_row);
+
+void rms_norm(const float* x, const float* weight, float eps, std::size_t rows, std::size_t cols,
+              float* out) {
+  HWY_DYNAMIC_DISPATCH(rms_norm_rows)(x, weight, eps, rows, cols, out);
+}
+void add_in_place(float* x, const float* y, std::size_t n) {
+  HWY_DYNAMIC_DISPATCH(add_rows)(x, y, n);
+}
+void silu_mul(float* gate, const float* up, std::size_t n) {
+  HWY_DYNAMIC_DISPATCH(silu_mul_rows)(gate, up, n);
+}
+void rope(RopeStyle style, float* x, std::size_t heads, std::size_t head_dim, std::size_t rope_dim,
+          const float* cosines, const float* sines) {
+  HWY_DYNAMIC_DISPATCH(rope_heads)(style, x, heads, head_dim, rope_dim, cosines, sines);
+}
+void softmax(float* x, std::size_t n) {
+  HWY_DYNAMIC_DISPATCH(softmax_row)(x, n);
+}
+
+}  // namespace troupe
+#endif

@@ -1,0 +1,137 @@
+#include "kernels/reference/reference.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/check.hpp"
+
+namespace troupe::reference {
+namespace {
+
+/// IEEE binary16 from its definition.
+double half_value(const std::byte* bytes) {
+  const unsigned bits = static_cast<unsigned>(bytes[0]) | static_cast<unsigned>(bytes[1]) << 8;
+  const double sign = (bits & 0x8000) != 0 ? -1 : 1;
+  const int exponent = static_cast<int>(bits >> 10 & 31);
+  const int fraction = static_cast<int>(bits & 1023);
+  if (exponent == 31) return fraction != 0 ? std::nan("") : sign * HUGE_VAL;
+  if (exponent == 0) return sign * std::ldexp(fraction, -24);
+  return sign * std::ldexp(1024 + fraction, exponent - 25);
+}
+
+}  // namespace
+
+std::vector<double> decode(TensorType type, std::span<const std::byte> bytes, std::size_t cols) {
+  std::vector<double> out(cols);
+  for (std::size_t i = 0; i < cols; ++i) {
+    switch (type) {
+      case TensorType::f32: {
+        float value = 0;
+        std::memcpy(&value, &bytes[4 * i], sizeof value);
+        out[i] = value;
+        break;
+      }
+      case TensorType::f16:
+        out[i] = half_value(&bytes[2 * i]);
+        break;
+      case TensorType::q8_0: {
+        const std::byte* block = &bytes[i / 32 * 34];
+        out[i] = half_value(block) * static_cast<std::int8_t>(block[2 + i % 32]);
+        break;
+      }
+      case TensorType::q4_0: {
+        const std::byte* block = &bytes[i / 32 * 18];
+        const int pair = static_cast<int>(block[2 + i % 16]);
+        out[i] = half_value(block) * ((i % 32 < 16 ? pair & 15 : pair >> 4) - 8);
+        break;
+      }
+      default:
+        TROUPE_CHECK(!"a type that the kernels know");
+    }
+  }
+  return out;
+}
+
+ActivationBlock quantize_activations(const float* x) {
+  float top = 0;
+  for (int i = 0; i < 32; ++i) top = std::max(top, std::fabs(x[i]));
+  ActivationBlock out;
+  if (top <= 1e-30f) return out;
+  out.scale = top / 127.0f;
+  const float inverse = 127.0f / top;
+  // nearbyint in the default mode: ties to even.
+  for (int i = 0; i < 32; ++i) out.values[i] = static_cast<std::int8_t>(std::nearbyint(x[i] * inverse));
+  return out;
+}
+
+std::vector<double> matmul(std::span<const double> x, std::span<const double> w, std::size_t x_rows,
+                           std::size_t w_rows, std::size_t cols) {
+  std::vector<double> y(x_rows * w_rows);
+  for (std::size_t r = 0; r < x_rows; ++r)
+    for (std::size_t i = 0; i < w_rows; ++i) {
+      double sum = 0;
+      for (std::size_t k = 0; k < cols; ++k) sum += x[r * cols + k] * w[i * cols + k];
+      y[r * w_rows + i] = sum;
+    }
+  return y;
+}
+
+std::vector<double> rms_norm(std::span<const float> x, std::span<const float> weight, double eps) {
+  double squares = 0;
+  for (const float value : x) squares += static_cast<double>(value) * value;
+  const double factor = 1 / std::sqrt(squares / static_cast<double>(x.size()) + eps);
+  std::vector<double> out(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) out[i] = x[i] * factor * weight[i];
+  return out;
+}
+
+std::vector<double> silu_mul(std::span<const float> gate, std::span<const float> up) {
+  std::vector<double> out(gate.size());
+  for (std::size_t i = 0; i < gate.size(); ++i)
+    out[i] = gate[i] / (1 + std::exp(-static_cast<double>(gate[i]))) * up[i];
+  return out;
+}
+
+std::vector<double> softmax(std::span<const float> x) {
+  const double largest = *std::max_element(x.begin(), x.end());
+  std::vector<double> out(x.size());
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += out[i] = std::exp(x[i] - largest);
+  for (double& value : out) value /= sum;
+  return out;
+}
+
+std::vector<double> rope(RopeStyle style, std::span<const float> head, std::span<const float> cosines,
+                         std::span<const float> sines) {
+  std::vector<double> out(head.begin(), head.end());
+  const std::size_t half = cosines.size();
+  for (std::size_t i = 0; i < half; ++i) {
+    const std::size_t a = style == RopeStyle::adjacent ? 2 * i : i;
+    const std::size_t b = style == RopeStyle::adjacent ? 2 * i + 1 : i + half;
+    const double x = head[a], y = head[b], c = cosines[i], s = sines[i];
+    out[a] = x * c - y * s;
+    out[b] = x * s + y * c;
+  }
+  return out;
+}
+
+std::vector<double> attention(std::span<const float> q, std::span<const double> k, std::span<const double> v,
+                              double scale) {
+  const std::size_t dim = q.size(), positions = k.size() / dim;
+  std::vector<double> scores(positions);
+  for (std::size_t p = 0; p < positions; ++p) {
+    double dot = 0;
+    for (std::size_t i = 0; i < dim; ++i) dot += q[i] * k[p * dim + i];
+    scores[p] = dot * scale;
+  }
+  const double largest = *std::max_element(scores.begin(), scores.end());
+  double sum = 0;
+  for (double& score : scores) sum += score = std::exp(score - largest);
+  std::vector<double> out(dim);
+  for (std::size_t p = 0; p < positions; ++p)
+    for (std::size_t i = 0; i < dim; ++i) out[i] += scores[p] / sum * v[p * dim + i];
+  return out;
+}
+
+}  // namespace troupe::reference

@@ -1,0 +1,125 @@
+#include "kernels/thread_pool.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace troupe {
+namespace {
+
+// The pause between two kernels of a layer is a few microseconds, a wake-up through the kernel some tens:
+// spinning this long keeps the workers awake within a forward pass and lets go of the core between steps.
+constexpr std::chrono::microseconds spin_time{60};
+
+inline void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Waits until value != old: first spinning, then asleep.
+template <class T>
+void wait_while_equal(const std::atomic<T>& value, T old) noexcept {
+  const auto deadline = std::chrono::steady_clock::now() + spin_time;
+  do {
+    for (int i = 0; i < 64; ++i) {
+      if (value.load(std::memory_order_acquire) != old) return;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < deadline);
+  value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
+
+// One operation is: publish the fields, advance `epoch`, work, close, wait for those inside to leave.
+// A worker enters by raising `inside` and then looking whether the operation is still open; the caller
+// closes and then looks at `inside`. All four are sequentially consistent, so either the worker sees the
+// operation closed, or the caller sees the worker inside. A worker that wakes late therefore costs the
+// caller nothing, and nobody reads the fields while they change.
+struct ThreadPool::State {
+  // Written by the caller while nobody is inside.
+  Call call = nullptr;
+  void* context = nullptr;
+  std::size_t count = 0;
+
+  alignas(64) std::atomic<std::size_t> next{0};
+  alignas(64) std::atomic<std::uint32_t> epoch{0};
+  std::atomic<bool> open{false};
+  std::atomic<bool> stopping{false};
+  alignas(64) std::atomic<std::uint32_t> inside{0};
+
+  std::vector<std::thread> workers;
+
+  void take_all(unsigned worker) {
+    for (;;) {
+      const std::size_t index = next.fetch_add(1, std::memory_order_relaxed);
+      if (index >= count) return;
+      call(context, index, worker);
+    }
+  }
+
+  void work(unsigned worker) {
+    std::uint32_t seen = 0;
+    for (;;) {
+      wait_while_equal(epoch, seen);
+      if (stopping.load(std::memory_order_acquire)) return;
+      inside.fetch_add(1);
+      // Read inside, so that it names the operation that is joined and none is joined twice in vain.
+      seen = epoch.load();
+      if (open.load()) take_all(worker);
+      if (inside.fetch_sub(1) == 1) inside.notify_one();
+    }
+  }
+
+  void stop() {
+    stopping.store(true, std::memory_order_release);
+    epoch.fetch_add(1);
+    epoch.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+};
+
+ThreadPool::ThreadPool(unsigned threads) : state_(std::make_unique<State>()) {
+  if (threads == 0) threads = usable_threads();
+  state_->workers.reserve(threads - 1);
+  try {
+    for (unsigned worker = 1; worker < threads; ++worker)
+      state_->workers.emplace_back([state = state_.get(), worker] { state->work(worker); });
+  } catch (...) {
+    // The system gives no more threads: those that run must end before the exception leaves.
+    state_->stop();
+    throw;
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  state_->stop();
+}
+
+unsigned ThreadPool::threads() const noexcept {
+  return static_cast<unsigned>(state_->workers.size()) + 1;
+}
+
+void ThreadPool::run(std::size_t count, Call call, void* context) {
+  if (state_->workers.empty() || count <= 1) {
+    for (std::size_t index = 0; index < count; ++index) call(context, index, 0);
+    return;
+  }
+  State& state = *state_;
+  state.call = call, state.context = context, state.count = count;
+  state.next.store(0, std::memory_order_relaxed);
+  state.open.store(true);
+  state.epoch.fetch_add(1);
+  state.epoch.notify_all();
+  state.take_all(0);
+  state.open.store(false);
+  for (std::uint32_t inside = state.inside.load(); inside != 0; inside = state.inside.load())
+    wait_while_equal(state.inside, inside);
+}
+
+}  // namespace troupe

@@ -1,0 +1,49 @@
+#pragma once
+// What matmul needs to know about one weight type. To add a type: a file matmul_<type>.cpp that defines its
+// WeightKernel, declared below, and a line in the table of matmul.cpp.
+
+#include <cstddef>
+
+#include "base/tensor_type.hpp"
+#include "kernels/matmul.hpp"
+
+namespace troupe {
+
+/// Rows that are interleaved: the lanes of a 512-bit vector of floats.
+inline constexpr std::size_t group_rows = 16;
+
+/// One product, cut into ranges of weight groups and activation rows.
+struct MatmulOperands {
+  const std::byte* weights = nullptr;  ///< [groups][group_bytes]
+  std::size_t group_bytes = 0;
+  std::size_t out_rows = 0;  ///< of w: the last group may have fewer than 16
+  std::size_t cols = 0;
+  const Activations* x = nullptr;
+  float* y = nullptr;  ///< [x rows][y_stride]
+  std::size_t y_stride = 0;
+};
+struct MatmulRange {
+  std::size_t group_begin = 0, group_end = 0;
+  std::size_t row_begin = 0, row_end = 0;
+};
+
+struct WeightKernel {
+  TensorType type;
+  bool int8_activations;    ///< multiply reads Activations' int8 form
+  std::size_t block_cols;   ///< columns that are packed together
+  std::size_t block_bytes;  ///< of block_cols columns of a group, packed
+  /// Packs `count` (1..16) rows, `row_bytes` apart, into `group`; the missing rows become zeros.
+  void (*pack_group)(const std::byte* rows, std::size_t row_bytes, std::size_t count, std::size_t cols,
+                     std::byte* group);
+  /// The values of row `row` (0..15) of a group.
+  void (*read_row)(const std::byte* group, std::size_t row, std::size_t cols, float* out);
+  /// Computes the outputs of `range`. Any cut into ranges gives the same bits.
+  void (*multiply)(const MatmulOperands& operands, const MatmulRange& range);
+};
+
+extern const WeightKernel f32_weights;
+extern const WeightKernel f16_weights;
+extern const WeightKernel q8_0_weights;
+extern const WeightKernel q4_0_weights;
+
+}  // namespace troupe

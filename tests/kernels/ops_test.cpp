@@ -1,0 +1,161 @@
+#include "kernels/ops.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/reference/reference.hpp"
+#include "kernels/samples.hpp"
+#include "support/catch.hpp"
+
+using namespace troupe;
+using namespace troupe::test;
+
+namespace {
+
+constexpr std::size_t sizes[] = {1, 2, 7, 15, 16, 17, 31, 48, 64, 100, 257, 2048};
+
+void check_close(std::span<const float> got, std::span<const double> expected, double relative,
+                 double absolute) {
+  REQUIRE(got.size() == expected.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    INFO("at " << i << ": " << got[i] << ", expected " << expected[i]);
+    REQUIRE(std::fabs(got[i] - expected[i]) <= relative * std::fabs(expected[i]) + absolute);
+  }
+}
+
+/// Calls run() on every target; results of those with fused multiply-add must have the same bits.
+template <class Run>
+void on_every_target(Run run) {
+  std::vector<float> first;
+  for (const std::string& target : kernel_targets()) {
+    const WithTarget with(target);
+    INFO(target);
+    const std::vector<float> got = run();
+    if (!has_fused_multiply_add(target)) continue;
+    if (first.empty()) first = got;
+    CHECK(same_bits(got, first));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("rms_norm agrees with the reference, also in place", "[kernels][ops]") {
+  for (const std::size_t cols : sizes) {
+    Samples samples(cols);
+    const std::vector<float> x = samples.values(3 * cols, 4), weight = samples.values(cols);
+    on_every_target([&] {
+      std::vector<float> out(x.size()), in_place = x;
+      rms_norm(x.data(), weight.data(), 1e-5f, 3, cols, out.data());
+      rms_norm(in_place.data(), weight.data(), 1e-5f, 3, cols, in_place.data());
+      CHECK(same_bits(out, in_place));
+      for (std::size_t r = 0; r < 3; ++r)
+        check_close(std::span(out).subspan(r * cols, cols),
+                    reference::rms_norm(std::span(x).subspan(r * cols, cols), weight, 1e-5f), 1e-6, 1e-12);
+      return out;
+    });
+  }
+}
+
+TEST_CASE("add_in_place adds", "[kernels][ops]") {
+  for (const std::size_t n : sizes) {
+    Samples samples(n);
+    const std::vector<float> x = samples.values(n), y = samples.values(n);
+    on_every_target([&] {
+      std::vector<float> out = x;
+      add_in_place(out.data(), y.data(), n);
+      for (std::size_t i = 0; i < n; ++i) REQUIRE(out[i] == x[i] + y[i]);
+      return out;
+    });
+  }
+}
+
+TEST_CASE("silu_mul agrees with the reference over the whole range of float", "[kernels][ops]") {
+  std::vector<float> gate{0.0f,  -0.0f,  1e-30f, 88.0f,    90.0f, 1000.0f,
+                          3e38f, -88.0f, -90.0f, -1000.0f, -3e38f};
+  Samples samples(3);
+  for (int i = 0; i < 5000; ++i) gate.push_back(samples.value(i % 2 == 0 ? 8.0f : 80.0f));
+  const std::vector<float> up = samples.values(gate.size(), 2);
+  on_every_target([&] {
+    std::vector<float> out = gate;
+    silu_mul(out.data(), up.data(), out.size());
+    check_close(out, reference::silu_mul(gate, up), 1e-6, 1e-34);
+    return out;
+  });
+}
+
+TEST_CASE("silu_mul gives an element the same bits wherever it stands", "[kernels][ops]") {
+  Samples samples(4);
+  const std::vector<float> gate = samples.values(40, 9), up = samples.values(40);
+  on_every_target([&] {
+    std::vector<float> all = gate;
+    silu_mul(all.data(), up.data(), all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      float one = gate[i];
+      silu_mul(&one, &up[i], 1);
+      CHECK(same_bits({&one, 1}, {&all[i], 1}));
+    }
+    return all;
+  });
+}
+
+TEST_CASE("softmax agrees with the reference and sums to one", "[kernels][ops]") {
+  for (const std::size_t n : sizes)
+    for (const float scale : {0.01f, 3.0f, 60.0f}) {
+      Samples samples(n);
+      std::vector<float> x = samples.values(n, scale);
+      x[n / 2] += 500;  // the largest is subtracted first, so large inputs do no harm
+      on_every_target([&] {
+        std::vector<float> out = x;
+        softmax(out.data(), n);
+        check_close(out, reference::softmax(x), 2e-6, 1e-30);
+        double sum = 0;
+        for (const float p : out) sum += p;
+        CHECK(std::fabs(sum - 1) < 1e-5);
+        return out;
+      });
+    }
+}
+
+TEST_CASE("softmax gives nothing to minus infinity and keeps NaN visible", "[kernels][ops]") {
+  on_every_target([&] {
+    std::vector<float> x(20, 1.0f);
+    x[3] = x[19] = -std::numeric_limits<float>::infinity();
+    softmax(x.data(), x.size());
+    CHECK(x[3] == 0);
+    CHECK(x[19] == 0);
+    CHECK(std::fabs(x[0] - 1.0 / 18) < 1e-8);
+    std::vector<float> bad(20, 1.0f);
+    bad[5] = std::nanf("");
+    softmax(bad.data(), bad.size());
+    CHECK(std::isnan(bad[5]));
+    return x;
+  });
+}
+
+TEST_CASE("rope turns pairs as the reference does, in both styles, and leaves the rest alone",
+          "[kernels][ops]") {
+  for (const RopeStyle style : {RopeStyle::adjacent, RopeStyle::halves})
+    for (const std::size_t head_dim : {2, 8, 20, 64, 80, 128})
+      for (const std::size_t rope_dim : {head_dim, head_dim / 4 * 2}) {
+        Samples samples(head_dim);
+        const std::size_t heads = 3;
+        const std::vector<float> x = samples.values(heads * head_dim);
+        std::vector<float> cosines, sines;
+        for (std::size_t i = 0; i < rope_dim / 2; ++i) {
+          const double angle = samples.value(3);
+          cosines.push_back(static_cast<float>(std::cos(angle)));
+          sines.push_back(static_cast<float>(std::sin(angle)));
+        }
+        on_every_target([&] {
+          std::vector<float> out = x;
+          rope(style, out.data(), heads, head_dim, rope_dim, cosines.data(), sines.data());
+          for (std::size_t h = 0; h < heads; ++h) {
+            const auto head = std::span(x).subspan(h * head_dim, head_dim);
+            check_close(std::span(out).subspan(h * head_dim, head_dim),
+                        reference::rope(style, head, cosines, sines), 0, 4e-7);
+            for (std::size_t i = rope_dim; i < head_dim; ++i) CHECK(out[h * head_dim + i] == head[i]);
+          }
+          return out;
+        });
+      }
+}
