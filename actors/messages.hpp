@@ -172,7 +172,7 @@ struct Assignment {
   std::vector<Token> emitted;  ///< answer tokens that are already delivered: to be replayed, not to be sent
   bool windowed = false;       ///< whether `credit` limits
   std::uint32_t credit = 0;    ///< tokens that may be emitted now
-  bool alone = false;
+  bool alone = false;  ///< until its next token: a step for that token failed
   BatcherActor batcher;
 };
 

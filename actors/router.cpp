@@ -34,7 +34,7 @@ struct Flight {
   std::uint32_t consumed = 0;  // of the emitted, by the reader
   std::uint32_t epoch = 0;     // raised whenever the request leaves a generator
   std::uint32_t replays = 0;   // after generators or batchers died
-  bool alone = false;          // a step with it failed
+  bool alone = false;          // the step of its next token failed once
   GeneratorActor generator;    // null while it waits
   SequenceId sequence = 0;
   std::size_t pages = 0;  // reserved in the KV cache while it runs
@@ -126,6 +126,7 @@ class RouterState {
       TROUPE_CHECK(m.event.index == flight->emitted.size());
       if (!flight->first_token) flight->first_token = now();
       flight->emitted.push_back(m.event.token);
+      flight->alone = false;  // past the step that it was suspected of breaking
       bump(config_.counters->completion_tokens);
     }
     self_->send(flight->submission.sink, StreamToken{flight->submission.tag, std::move(m.event)});

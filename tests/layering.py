@@ -124,7 +124,8 @@ class Tree:
 
     def resolve(self, source: str, target: str) -> "str | None":
         """The file of the tree that #include "target" in `source` means."""
-        for base in (Path(source).parent.as_posix(), ".", "src", "include"):
+        roots = (".", "src", "include") + (("tests",) if source.startswith("tests/") else ())
+        for base in (Path(source).parent.as_posix(), *roots):
             path = os.path.normpath(os.path.join(base, target)).replace(os.sep, "/")
             if not path.startswith("..") and (self.root / path).is_file():
                 return path

@@ -1,0 +1,108 @@
+#include "model/config.hpp"
+
+#include "support/catch.hpp"
+#include "support/toy_model.hpp"
+
+using namespace troupe;
+
+namespace {
+
+/// The toy checkpoint with one key set to another value.
+Checkpoint with(const std::string& key, MetadataValue value) {
+  Checkpoint checkpoint = test::toy_checkpoint();
+  Metadata changed;
+  changed.insert(key, std::move(value));
+  for (const auto& [other, kept] : checkpoint.metadata) changed.insert(other, kept);
+  checkpoint.metadata = std::move(changed);
+  return checkpoint;
+}
+
+std::string load_error(const Checkpoint& checkpoint) {
+  const auto model = load_model(checkpoint, "toy", {}, {});
+  return model ? std::string() : model.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("a configuration that makes no sense is refused by the name of its key", "[model]") {
+  const auto u = [](std::uint64_t value) { return MetadataValue(value); };
+  const std::pair<std::string, MetadataValue> cases[] = {
+      {"general.architecture", std::string("mamba")},
+      {"llama.block_count", u(0)},
+      {"llama.block_count", u(1U << 20)},
+      {"llama.block_count", u(3)},
+      {"llama.embedding_length", u(0)},
+      {"llama.embedding_length", u(63)},
+      {"llama.embedding_length", u(std::uint64_t{1} << 40)},
+      {"llama.attention.head_count", u(0)},
+      {"llama.attention.head_count", u(7)},
+      {"llama.attention.head_count_kv", u(3)},
+      {"llama.feed_forward_length", u(0)},
+      {"llama.context_length", u(0)},
+      {"llama.attention.layer_norm_rms_epsilon", -1.0},
+      {"llama.rope.dimension_count", u(3)},
+      {"llama.rope.dimension_count", u(64)},
+      {"llama.rope.freq_base", 0.0},
+      {"llama.rope.scaling.type", std::string("yarn")},
+      {"llama.attention.key_length", u(32)},
+      {"llama.attention.value_length", u(8)},
+      {"llama.expert_count", u(8)},
+      {"llama.block_count", std::string("two")},
+  };
+  for (const auto& [key, value] : cases) {
+    const std::string message = load_error(with(key, value));
+    INFO(key << ": " << message);
+    CHECK_FALSE(message.empty());
+    CHECK(message.find('\n') == std::string::npos);
+    // The key itself, or the first tensor whose shape no longer fits.
+    CHECK((message.find(key) != std::string::npos || message.find("tensor ") != std::string::npos));
+  }
+}
+
+TEST_CASE("a missing, misshapen or unknown tensor is refused by name", "[model]") {
+  Checkpoint missing = test::toy_checkpoint();
+  std::string duplicate;
+  missing.tensors.erase(missing.tensors.begin() + 3);
+  const std::string name = test::toy_checkpoint().tensors[3].name;
+  REQUIRE(missing.build_index(duplicate));
+  CHECK(load_error(missing) == "tensor " + name + " is missing");
+
+  Checkpoint extra = test::toy_checkpoint();
+  TensorView copy = extra.tensors[1];
+  copy.name = "blk.0.attn_surprise.weight";
+  extra.tensors.push_back(copy);
+  REQUIRE(extra.build_index(duplicate));
+  CHECK(load_error(extra).find("blk.0.attn_surprise.weight") != std::string::npos);
+
+  Checkpoint misshapen = test::toy_checkpoint();
+  std::swap(misshapen.tensors[0].dims[0], misshapen.tensors[0].dims[1]);
+  CHECK(load_error(misshapen).find("token") != std::string::npos);
+}
+
+TEST_CASE("loading reports progress and can be given up", "[model]") {
+  double last = 0;
+  int calls = 0;
+  const auto model = load_model(test::toy_checkpoint(), "toy", {}, [&](double share) {
+    CHECK(share >= last);
+    last = share;
+    ++calls;
+    return true;
+  });
+  CHECK(model);
+  CHECK(last == 1.0);
+  CHECK(calls >= 3);
+  const auto given_up = load_model(test::toy_checkpoint(), "toy", {}, [](double) { return false; });
+  REQUIRE(!given_up);
+  CHECK(given_up.error().code == Errc::cancelled);
+}
+
+TEST_CASE("rotary frequencies follow base, scaling and the file's factors", "[model]") {
+  const auto plain = read_config(test::toy_checkpoint());
+  REQUIRE(plain);
+  REQUIRE(plain->rope_frequencies.size() == 8);
+  CHECK(plain->rope_frequencies[0] == 1.0);
+  CHECK(plain->rope_frequencies[4] == Approx(0.01));
+  Checkpoint scaled = with("llama.rope.scaling.factor", 4.0);
+  scaled.metadata.insert("llama.rope.scaling.type", std::string("linear"));
+  CHECK(read_config(scaled)->rope_frequencies[4] == Approx(0.0025));
+}
