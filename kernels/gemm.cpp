@@ -136,9 +136,8 @@ double measure_fma_peak_gflops(ThreadPool& pool) {
     AlignedBuffer<double> done(threads * 8);
     for (unsigned t = 0; t < threads; ++t) values[t * 16] = 0.5f, values[t * 16 + 1] = 0.25f;
     const auto begin = std::chrono::steady_clock::now();
-    pool.parallel_for(threads, [&](std::size_t i, unsigned) {
-      done[i * 8] = kernel(4'000'000, values.data() + i * 16);
-    });
+    pool.parallel_for(
+        threads, [&](std::size_t i, unsigned) { done[i * 8] = kernel(4'000'000, values.data() + i * 16); });
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
     double operations = 0;
     for (unsigned t = 0; t < threads; ++t) operations += done[t * 8];

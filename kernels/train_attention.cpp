@@ -87,8 +87,7 @@ HWY_INLINE float dot_row(const float* x, const float* y, std::size_t n) {
 HWY_INLINE void softmax_backward_row(const float* p, float* d, std::size_t n, float mean, float scale) {
   const Floats16 means = set16(-mean), scales = set16(scale);
   std::size_t i = 0;
-  for (; i + 16 <= n; i += 16)
-    store16(mul(mul(load16(p + i), add(load16(d + i), means)), scales), d + i);
+  for (; i + 16 <= n; i += 16) store16(mul(mul(load16(p + i), add(load16(d + i), means)), scales), d + i);
   for (; i < n; ++i) d[i] = p[i] * (d[i] - mean) * scale;
 }
 
@@ -112,8 +111,8 @@ struct ScratchPlan {
   }
 };
 
-/// k is cut into one block per query_rows keys, so a product that ends at a query block's diagonal reads whole
-/// blocks. c (+)= a [m, k] · packed [k, n], packed by pack_in_blocks().
+/// k is cut into one block per query_rows keys, so a product that ends at a query block's diagonal reads
+/// whole blocks. c (+)= a [m, k] · packed [k, n], packed by pack_in_blocks().
 HWY_INLINE void pack_in_blocks(const float* from, std::size_t stride, std::size_t k, std::size_t n,
                                float* to) {
   for (std::size_t k0 = 0; k0 < k; k0 += query_rows) {
@@ -205,11 +204,13 @@ void attention_backward(const TrainAttentionShape& s, const float* qkv, const fl
           std::fill(d_row + visible, d_row + end, 0.0f);
         }
         pack(d_rows, out_stride, rows, dim, false, packed_rows);
-        multiply_packed<true>(end, dim, rows, p, plan.scores_stride, packed_rows, d_base + v_at, stride, true);
+        multiply_packed<true>(end, dim, rows, p, plan.scores_stride, packed_rows, d_base + v_at, stride,
+                              true);
         pack(q_rows, stride, rows, dim, false, packed_rows);
-        multiply_packed<true>(end, dim, rows, d, plan.scores_stride, packed_rows, d_base + k_at, stride, true);
-        multiply_in_blocks(rows, dim, end, d, plan.scores_stride, keys,
-                           d_base + first * stride + head * dim, stride);
+        multiply_packed<true>(end, dim, rows, d, plan.scores_stride, packed_rows, d_base + k_at, stride,
+                              true);
+        multiply_in_blocks(rows, dim, end, d, plan.scores_stride, keys, d_base + first * stride + head * dim,
+                           stride);
       }
     }
   });

@@ -308,9 +308,8 @@ void adam(const AdamStep& s, const float* gradient, std::size_t n, float* parame
     const Floats16 g = mul(part16(gradient, i, n), clip);
     const Floats16 m = mul_add(part16(mean, i, n), beta1, mul(g, rest1));
     const Floats16 v = mul_add(part16(square, i, n), beta2, mul(mul(g, g), rest2));
-    const Floats16 root = map16([&](auto p) TROUPE_LAMBDA {
-      return hn::Sqrt(hn::Mul(v.part[p], correction2.part[p]));
-    });
+    const Floats16 root =
+        map16([&](auto p) TROUPE_LAMBDA { return hn::Sqrt(hn::Mul(v.part[p], correction2.part[p])); });
     const Floats16 bottom = add(root, eps);
     const Floats16 ratio = map16([&](auto p) TROUPE_LAMBDA { return hn::Div(m.part[p], bottom.part[p]); });
     put16(m, mean, i, n);

@@ -9,7 +9,8 @@
 
 namespace troupe {
 
-/// out[r] = x[r] * factor[r] * weight, factor[r] = 1 / sqrt(mean x[r]² + eps), which is kept. x, out [rows, cols].
+/// out[r] = x[r] * factor[r] * weight, factor[r] = 1 / sqrt(mean x[r]² + eps), which is kept. x, out [rows,
+/// cols].
 void train_rms_norm(const float* x, const float* weight, float eps, std::size_t rows, std::size_t cols,
                     float* out, float* factors);
 /// d_x += the gradient through train_rms_norm() of d_out [rows, cols].
@@ -54,8 +55,8 @@ float train_cross_entropy(float* logits, std::size_t n, std::size_t target, floa
 float train_cross_entropy_loss(const float* logits, std::size_t n, std::size_t target);
 
 /// y[i] = x[i] + (kept(i) ? y[i] / (1 - rate) : 0): a sublayer's output joins the residual.
-/// Element i is dropped when the number (seed, stream, first + i) of base/random.hpp's Philox generator, four to
-/// a counter, is below rate; the same numbers come on every target. n elements; rate in (0, 1); first is a
+/// Element i is dropped when the number (seed, stream, first + i) of base/random.hpp's Philox generator, four
+/// to a counter, is below rate; the same numbers come on every target. n elements; rate in (0, 1); first is a
 /// multiple of 4. With x null: y[i] = kept(i) ? y[i] / (1 - rate) : 0, which is the backward pass too.
 void train_dropout(float* y, const float* x, std::size_t n, float rate, std::uint64_t seed,
                    std::uint64_t stream, std::uint64_t first);
@@ -68,9 +69,9 @@ struct AdamStep {
   float gradient_scale = 1;  ///< of clipping
   float rate = 0;            ///< learning rate
   float beta1 = 0, beta2 = 0, eps = 0;
-  float decay = 0;               ///< weight decay; 0 for this parameter if it takes none
-  float correction1 = 1;         ///< 1 / (1 - beta1^t)
-  float correction2 = 1;         ///< 1 / (1 - beta2^t)
+  float decay = 0;        ///< weight decay; 0 for this parameter if it takes none
+  float correction1 = 1;  ///< 1 / (1 - beta1^t)
+  float correction2 = 1;  ///< 1 / (1 - beta2^t)
 };
 void train_adam(const AdamStep& step, const float* gradient, std::size_t n, float* parameter, float* mean,
                 float* square);

@@ -89,8 +89,9 @@ Network::Network(const ModelShape& shape, std::size_t windows_max, ThreadPool& p
   minus_sines_.resize(shape.context * pairs);
   for (std::size_t t = 0; t < shape.context; ++t)
     for (std::size_t i = 0; i < pairs; ++i) {
-      const double frequency = std::pow(static_cast<double>(shape.rope_base),
-                                        -2.0 * static_cast<double>(i) / static_cast<double>(shape.head_dim()));
+      const double frequency =
+          std::pow(static_cast<double>(shape.rope_base),
+                   -2.0 * static_cast<double>(i) / static_cast<double>(shape.head_dim()));
       const double angle = static_cast<double>(t) * frequency;
       cosines_[t * pairs + i] = static_cast<float>(std::cos(angle));
       sines_[t * pairs + i] = static_cast<float>(std::sin(angle));
@@ -142,8 +143,8 @@ void Network::norm_backward(const Pass& pass, const float* x, std::size_t weight
 
 void Network::linear(const Pass& pass, const float* x, std::size_t in, std::size_t weight, std::size_t bias,
                      std::size_t out_width, float* out) {
-  gemm(GemmForm::abt, pass.rows, out_width, in, {x, in}, {pass.parameters + weight, in}, out, out_width, false,
-       gemm_, pool_);
+  gemm(GemmForm::abt, pass.rows, out_width, in, {x, in}, {pass.parameters + weight, in}, out, out_width,
+       false, gemm_, pool_);
   if (!shape_.has_biases()) return;
   for_rows(pool_, pass.rows, [&](std::size_t first, std::size_t count) {
     train_add_bias(out + first * out_width, pass.parameters + bias, count, out_width);
@@ -152,8 +153,8 @@ void Network::linear(const Pass& pass, const float* x, std::size_t in, std::size
 
 void Network::linear_backward(const Pass& pass, const float* x, std::size_t in, std::size_t weight,
                               std::size_t bias, std::size_t out_width, const float* d_out, float* d_x) {
-  gemm(GemmForm::atb, out_width, in, pass.rows, {d_out, out_width}, {x, in}, pass.gradients + weight, in, true,
-       gemm_, pool_);
+  gemm(GemmForm::atb, out_width, in, pass.rows, {d_out, out_width}, {x, in}, pass.gradients + weight, in,
+       true, gemm_, pool_);
   gemm(GemmForm::ab, pass.rows, in, out_width, {d_out, out_width}, {pass.parameters + weight, in}, d_x, in,
        false, gemm_, pool_);
   if (!shape_.has_biases()) return;
@@ -238,7 +239,8 @@ void Network::layer_forward(const Pass& pass, std::size_t layer, float* x_out) {
   norm(pass, b.x_in.data(), o.norm1, o.norm1_bias, b.normed1.data(), b.means1.data(), b.factors1.data());
   linear(pass, b.normed1.data(), w, o.qkv, o.qkv_bias, shape_.qkv_width(), b.qkv.data());
   turn(pass, b.qkv.data(), sines_.data());
-  train_attention(attention_shape(pass), b.qkv.data(), b.attended.data(), b.log_sums.data(), attention_, pool_);
+  train_attention(attention_shape(pass), b.qkv.data(), b.attended.data(), b.log_sums.data(), attention_,
+                  pool_);
   linear(pass, b.attended.data(), w, o.out, o.out_bias, w, b.x_mid.data());
   join_residual(pass, b.x_in.data(), attention_site(layer), b.x_mid.data());
 
@@ -328,16 +330,16 @@ double Network::head(const Pass& pass, std::span<const Token> targets, float sca
     if (pass.gradients == nullptr) continue;
     gemm(GemmForm::ab, rows, w, vocab, {logits_.data(), vocab}, {weight, w}, d_narrow_.data() + first * w, w,
          false, gemm_, pool_);
-    gemm(GemmForm::atb, vocab, w, rows, {logits_.data(), vocab}, {x, w}, pass.gradients + layout_.head, w, true,
-         gemm_, pool_);
+    gemm(GemmForm::atb, vocab, w, rows, {logits_.data(), vocab}, {x, w}, pass.gradients + layout_.head, w,
+         true, gemm_, pool_);
   }
   double sum = 0;
   for (std::size_t r = 0; r < pass.rows; ++r) sum += static_cast<double>(losses_[r]);
   return sum;
 }
 
-double Network::backward(const float* parameters, const WindowBatch& batch, float scale, const Dropout& dropout,
-                         float* gradients) {
+double Network::backward(const float* parameters, const WindowBatch& batch, float scale,
+                         const Dropout& dropout, float* gradients) {
   const Pass pass{parameters, gradients, batch.windows, batch.time, batch.windows * batch.time, dropout};
   forward(pass, batch.inputs);
   const double sum = head(pass, batch.targets, scale / static_cast<float>(pass.rows));

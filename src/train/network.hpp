@@ -57,18 +57,18 @@ class Network {
   void logits(const float* parameters, std::span<const Token> inputs, float* out);
 
  private:
-  struct LayerBuffers {  // all of rows = windows * time
-    AlignedBuffer<float> x_in;                // [rows, width]
-    AlignedBuffer<float> normed1;             // [rows, width]
-    AlignedBuffer<float> means1, factors1;    // [rows]
-    AlignedBuffer<float> qkv;                 // [rows, qkv_width], rotated
-    AlignedBuffer<float> log_sums;            // [windows, heads, time]
-    AlignedBuffer<float> attended;            // [rows, width]
-    AlignedBuffer<float> x_mid;               // [rows, width]
-    AlignedBuffer<float> normed2;             // [rows, width]
-    AlignedBuffer<float> means2, factors2;    // [rows]
-    AlignedBuffer<float> up;                  // [rows, up_width]
-    AlignedBuffer<float> activated;           // [rows, ffn]
+  struct LayerBuffers {                     // all of rows = windows * time
+    AlignedBuffer<float> x_in;              // [rows, width]
+    AlignedBuffer<float> normed1;           // [rows, width]
+    AlignedBuffer<float> means1, factors1;  // [rows]
+    AlignedBuffer<float> qkv;               // [rows, qkv_width], rotated
+    AlignedBuffer<float> log_sums;          // [windows, heads, time]
+    AlignedBuffer<float> attended;          // [rows, width]
+    AlignedBuffer<float> x_mid;             // [rows, width]
+    AlignedBuffer<float> normed2;           // [rows, width]
+    AlignedBuffer<float> means2, factors2;  // [rows]
+    AlignedBuffer<float> up;                // [rows, up_width]
+    AlignedBuffer<float> activated;         // [rows, ffn]
   };
   struct Pass {
     const float* parameters;
@@ -103,13 +103,13 @@ class Network {
   GemmScratch gemm_;
   TrainAttentionScratch attention_;
   std::vector<LayerBuffers> layers_;
-  AlignedBuffer<float> x_last_, normed_, means_, factors_;  // [rows, width], [rows]
-  AlignedBuffer<float> logits_;                             // [head_rows, vocab]
-  AlignedBuffer<float> losses_;                             // [rows]
+  AlignedBuffer<float> x_last_, normed_, means_, factors_;       // [rows, width], [rows]
+  AlignedBuffer<float> logits_;                                  // [head_rows, vocab]
+  AlignedBuffer<float> losses_;                                  // [rows]
   AlignedBuffer<float> d_x_, d_masked_, d_narrow_, d_attended_;  // [rows, width]
-  AlignedBuffer<float> d_wide_;                             // [rows, max(qkv_width, up_width)]
-  AlignedBuffer<float> d_activated_;                        // [rows, ffn]
-  AlignedBuffer<float> cosines_, sines_, minus_sines_;      // [context, head_dim / 2]
+  AlignedBuffer<float> d_wide_;                                  // [rows, max(qkv_width, up_width)]
+  AlignedBuffer<float> d_activated_;                             // [rows, ffn]
+  AlignedBuffer<float> cosines_, sines_, minus_sines_;           // [context, head_dim / 2]
 };
 
 }  // namespace troupe::train

@@ -54,8 +54,8 @@ double Optimizer::update(float* parameters, const float* gradients, std::uint64_
     adam.decay = p.decays ? static_cast<float>(options_.decay) : 0.0f;
     pool_.parallel_for(slices_of(p.count), [&](std::size_t i, unsigned) {
       const std::size_t at = p.offset + i * slice;
-      train_adam(adam, gradients + at, std::min(slice, p.count - i * slice), parameters + at, means_.data() + at,
-                 squares_.data() + at);
+      train_adam(adam, gradients + at, std::min(slice, p.count - i * slice), parameters + at,
+                 means_.data() + at, squares_.data() + at);
     });
   }
   return norm;

@@ -8,7 +8,8 @@
 
 namespace troupe::train {
 
-std::size_t ParameterLayout::add(std::string name, std::vector<std::uint64_t> dims, float spread, float fill) {
+std::size_t ParameterLayout::add(std::string name, std::vector<std::uint64_t> dims, float spread,
+                                 float fill) {
   Parameter p;
   p.count = 1;
   for (const auto d : dims) p.count *= d;

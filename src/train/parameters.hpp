@@ -39,10 +39,10 @@ struct ParameterLayout {
 
   std::vector<Parameter> parameters;  ///< in order of offset
   std::vector<LayerOffsets> layers;
-  std::size_t embedding = 0;              ///< [vocab, width]
-  std::size_t positions = 0;              ///< [context, width], gpt2
-  std::size_t norm = 0, norm_bias = 0;    ///< [width], before the head
-  std::size_t head = 0;                   ///< [vocab, width]; the embedding's offset when tied
+  std::size_t embedding = 0;            ///< [vocab, width]
+  std::size_t positions = 0;            ///< [context, width], gpt2
+  std::size_t norm = 0, norm_bias = 0;  ///< [width], before the head
+  std::size_t head = 0;                 ///< [vocab, width]; the embedding's offset when tied
   std::size_t count = 0;
 
  private:

@@ -31,9 +31,10 @@ double rate_at(const Schedule& s, std::uint64_t step) {
   switch (s.kind) {
     case ScheduleKind::constant: return s.rate;
     case ScheduleKind::step:
-      return std::max(s.rate_min, s.rate * std::pow(s.step_factor, static_cast<double>((step - s.warmup_steps) /
-                                                                                       std::max<std::uint64_t>(
-                                                                                           1, s.step_every))));
+      return std::max(
+          s.rate_min,
+          s.rate * std::pow(s.step_factor, static_cast<double>((step - s.warmup_steps) /
+                                                               std::max<std::uint64_t>(1, s.step_every))));
     case ScheduleKind::cosine:
     case ScheduleKind::one_cycle: break;
   }

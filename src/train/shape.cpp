@@ -18,8 +18,9 @@ Status check_shape(const ModelShape& s) {
   const struct {
     const char* name;
     std::size_t value;
-  } dimensions[] = {{"vocabulary", s.vocab}, {"context", s.context},   {"layers", s.layers}, {"width", s.width},
-                    {"heads", s.heads},      {"kv-heads", s.kv_heads}, {"ffn", s.ffn}};
+  } dimensions[] = {{"vocabulary", s.vocab}, {"context", s.context}, {"layers", s.layers},
+                    {"width", s.width},      {"heads", s.heads},     {"kv-heads", s.kv_heads},
+                    {"ffn", s.ffn}};
   for (const auto& d : dimensions) {
     if (d.value == 0 || d.value > dimension_max)
       return bad(std::string(d.name) + " is " + std::to_string(d.value) + "; give 1 to " +
