@@ -27,6 +27,7 @@ constexpr std::array<Subcommand, 6> subcommands = {{
     {"inspect", "what a model file holds", run_inspect},
     {"convert", "a model file in another format or weight type", run_convert},
     {"logits", "the model's raw output for a prompt", run_logits},
+    {"train", "make a small model from text", run_train},
 }};
 
 std::string help_text() {
