@@ -20,7 +20,7 @@ struct Subcommand {
   int (*run)(const Arguments&);
 };
 
-constexpr std::array<Subcommand, 6> subcommands = {{
+constexpr std::array<Subcommand, 7> subcommands = {{
     {"chat", "talk to a model", run_chat},
     {"generate", "continue one or many prompts", run_generate},
     {"tokenize", "text to token ids and back", run_tokenize},
