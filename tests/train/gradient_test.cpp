@@ -60,16 +60,18 @@ void check_gradients(const ModelShape& shape) {
   const auto parameters = lively_parameters(layout);
   const Windows text(shape, windows, time);
   std::vector<float> gradients(layout.count, 0.0f);
-  const double loss =
-      network.backward(parameters.data(), {text.inputs, text.targets, windows, time}, 1, {}, gradients.data());
+  const double loss = network.backward(parameters.data(), {text.inputs, text.targets, windows, time}, 1, {},
+                                       gradients.data());
 
   const test::ReferenceModel reference(shape, layout);
   std::vector<double> p(parameters.begin(), parameters.end());
   CHECK(loss == Approx(reference.loss(p, text.inputs, text.targets, time)).epsilon(1e-5));
-  CHECK(network.loss(parameters.data(), {text.inputs, text.targets, windows, time}) == Approx(loss).epsilon(1e-6));
+  CHECK(network.loss(parameters.data(), {text.inputs, text.targets, windows, time}) ==
+        Approx(loss).epsilon(1e-6));
   for (const Parameter& tensor : layout.parameters) {
     float largest = 0;
-    for (std::size_t i = 0; i < tensor.count; ++i) largest = std::max(largest, std::fabs(gradients[tensor.offset + i]));
+    for (std::size_t i = 0; i < tensor.count; ++i)
+      largest = std::max(largest, std::fabs(gradients[tensor.offset + i]));
     REQUIRE(largest > 0);
     for (int sample = 0; sample < 6; ++sample) {
       const auto index = static_cast<std::size_t>(uniform_at(9, static_cast<std::uint64_t>(sample)) *
@@ -144,8 +146,8 @@ TEST_CASE("the number of threads changes no bit of loss or gradient", "[train][g
       Network network(shape, 3, pool);
       const auto parameters = lively_parameters(network.layout());
       std::vector<float> gradients(parameters.size(), 0.0f);
-      const double loss = network.backward(parameters.data(), {text.inputs, text.targets, 3, shape.context}, 1,
-                                           {0.1f, 1, 2}, gradients.data());
+      const double loss = network.backward(parameters.data(), {text.inputs, text.targets, 3, shape.context},
+                                           1, {0.1f, 1, 2}, gradients.data());
       if (first.empty()) first = gradients, first_loss = loss;
       CHECK(loss == first_loss);
       CHECK(std::memcmp(first.data(), gradients.data(), first.size() * sizeof(float)) == 0);

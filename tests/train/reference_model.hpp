@@ -57,7 +57,8 @@ class ReferenceModel {
       for (std::size_t i = 0; i < x.size(); ++i) y[r] += p[at + r * x.size() + i] * x[i];
     return y;
   }
-  Row linear(const std::vector<double>& p, std::size_t weight, std::size_t bias, std::size_t rows, const Row& x) const {
+  Row linear(const std::vector<double>& p, std::size_t weight, std::size_t bias, std::size_t rows,
+             const Row& x) const {
     Row y = multiply(p, weight, rows, x);
     if (s_.has_biases())
       for (std::size_t r = 0; r < rows; ++r) y[r] += p[bias + r];
@@ -81,9 +82,9 @@ class ReferenceModel {
   }
   void turn(double* head, std::size_t position) const {
     for (std::size_t i = 0; i < s_.head_dim(); i += 2) {
-      const double angle =
-          static_cast<double>(position) * std::pow(static_cast<double>(s_.rope_base),
-                                                   -static_cast<double>(i) / static_cast<double>(s_.head_dim()));
+      const double angle = static_cast<double>(position) *
+                           std::pow(static_cast<double>(s_.rope_base),
+                                    -static_cast<double>(i) / static_cast<double>(s_.head_dim()));
       const double a = head[i], b = head[i + 1];
       head[i] = a * std::cos(angle) - b * std::sin(angle);
       head[i + 1] = a * std::sin(angle) + b * std::cos(angle);
@@ -123,7 +124,8 @@ class ReferenceModel {
           inner[i] = up[i] / (1 + std::exp(-up[i])) * up[s_.ffn + i];
         else
           inner[i] = 0.5 * up[i] *
-                     (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (up[i] + 0.044715 * std::pow(up[i], 3))));
+                     (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) *
+                                    (up[i] + 0.044715 * std::pow(up[i], 3))));
       }
       const Row added = linear(p, o.down, o.down_bias, s_.width, inner);
       for (std::size_t i = 0; i < s_.width; ++i) row[i] += added[i];
