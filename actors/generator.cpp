@@ -53,6 +53,7 @@ class GeneratorState {
   void logits(const LogitsRow& m) {
     if (!run_ || run_->job.sequence != m.sequence) return;
     Run& run = *run_;
+    run.job.alone = false;  // it is past the step that it was suspected of breaking
     if (const auto due = run.stop_rule.due()) return end(*due, {});  // only the prompt was to be evaluated
     const std::uint64_t position = run.job.work->prompt.size() + run.stop_rule.tokens();
     const Result<Token> token = run.sampler.sample(m.block->row(m.row), position);

@@ -9,8 +9,10 @@
 // Every accepted Submission is answered by any number of StreamTokens and then by exactly one StreamEnd or
 // StreamError. A generator's messages carry (request, epoch); the router raises the epoch whenever it takes a
 // request away from a generator, and ignores messages of older epochs: that makes replay exact.
-// Cancel, Abandon, OpenSequence and CloseSequence are sent with high priority and so overtake ordinary work,
-// but never each other.
+// Only Cancel is sent with high priority, because only the router's mailbox may be long. All the others rely
+// on their order, which CAF keeps between two actors within one priority and does not keep between two: its
+// priorities are weights, not strict. A CloseSequence still waits for one step at most, since no more than
+// one StepTick is ever under way.
 //
 // All types here are for one process: they share memory by pointer.
 
@@ -172,7 +174,7 @@ struct Assignment {
   std::vector<Token> emitted;  ///< answer tokens that are already delivered: to be replayed, not to be sent
   bool windowed = false;       ///< whether `credit` limits
   std::uint32_t credit = 0;    ///< tokens that may be emitted now
-  bool alone = false;
+  bool alone = false;          ///< until its next token: a step for that token failed
   BatcherActor batcher;
 };
 

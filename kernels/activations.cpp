@@ -56,6 +56,23 @@ namespace troupe {
 
 HWY_EXPORT(quantize_activation_row);
 
+void Activations::transpose(ThreadPool& pool) {
+  if (transposed_ || rows_ == 1) return;
+  columns_.resize(rows_ * cols_);
+  // Sixteen columns of all rows at a time: one cache line of every row.
+  constexpr std::size_t strip = 16, chunk_strips = 32;
+  const std::size_t strips = (cols_ + strip - 1) / strip;
+  pool.parallel_for((strips + chunk_strips - 1) / chunk_strips, [&](std::size_t chunk, unsigned) {
+    const std::size_t end = std::min(cols_, (chunk + 1) * chunk_strips * strip);
+    for (std::size_t begin = chunk * chunk_strips * strip; begin < end; begin += strip) {
+      const std::size_t width = std::min(strip, end - begin);
+      for (std::size_t r = 0; r < rows_; ++r)
+        for (std::size_t k = 0; k < width; ++k) columns_[(begin + k) * rows_ + r] = x_[r * cols_ + begin + k];
+    }
+  });
+  transposed_ = true;
+}
+
 void Activations::quantize(ThreadPool& pool) {
   if (quantized_) return;
   TROUPE_CHECK(cols_ % 32 == 0);

@@ -75,7 +75,10 @@ void PackedMatrix::read_row(std::size_t row, float* out) const {
 void matmul(const PackedMatrix& w, Activations& x, float* y, std::size_t y_stride, ThreadPool& pool) {
   TROUPE_CHECK(x.cols() == w.cols() && y_stride >= w.rows());
   const WeightKernel& kernel = *find_kernel(w.type());
-  if (kernel.int8_activations) x.quantize(pool);
+  if (kernel.int8_activations)
+    x.quantize(pool);
+  else
+    x.transpose(pool);
   const MatmulOperands operands{w.data(), bytes_per_group(kernel, w.cols()), w.rows(), w.cols(), &x, y,
                                 y_stride};
   const std::size_t groups = groups_of(w.rows());

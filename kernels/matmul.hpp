@@ -49,18 +49,25 @@ class PackedMatrix {
   AlignedBuffer<std::byte> bytes_;
 };
 
-/// The rows that are multiplied: f32 [rows, cols] of the caller, plus their int8 form (one scale per 32
-/// columns, rounded to nearest), which is made once when the first quantized weight asks for it and shared
-/// by all that follow. Reused from step to step; grows to the largest batch; not thread-safe.
+/// The rows that are multiplied: f32 [rows, cols] of the caller, plus the forms that the kernels want,
+/// each made once when the first weight asks for it and shared by all that follow: int8 (one scale per 32
+/// columns, rounded to nearest) for quantized weights, transposed for float weights. Reused from step to
+/// step; grows to the largest batch; not thread-safe.
 class Activations {
  public:
   /// Points at x, row-major [rows, cols] with `cols` floats between rows; x must outlive the matmuls.
   void assign(const float* x, std::size_t rows, std::size_t cols) noexcept {
-    x_ = x, rows_ = rows, cols_ = cols, quantized_ = false;
+    x_ = x, rows_ = rows, cols_ = cols, quantized_ = transposed_ = false;
   }
   std::size_t rows() const noexcept { return rows_; }
   std::size_t cols() const noexcept { return cols_; }
   const float* f32() const noexcept { return x_; }
+
+  /// Makes the form for float weights unless it is there: the columns one after the other, so that a tile of
+  /// rows reads neighbours. A single row is its own.
+  void transpose(ThreadPool& pool);
+  /// [cols][rows].
+  const float* columns() const noexcept { return rows_ == 1 ? x_ : columns_.data(); }
 
   /// Makes the int8 form unless it is there. cols must be a multiple of 32.
   void quantize(ThreadPool& pool);
@@ -75,6 +82,8 @@ class Activations {
   std::size_t rows_ = 0;
   std::size_t cols_ = 0;
   bool quantized_ = false;
+  bool transposed_ = false;
+  AlignedBuffer<float> columns_;
   AlignedBuffer<std::int8_t> q8_;
   AlignedBuffer<float> scales_;
   AlignedBuffer<std::int32_t> offsets_;

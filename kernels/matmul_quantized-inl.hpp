@@ -16,53 +16,48 @@ namespace troupe {
 namespace HWY_NAMESPACE {
 
 /// Block: one packed block of 32 columns of `lanes` rows.
-///   packed_bytes                              of 16 rows
-///   static Block load(bytes, part)            unpacks rows part * lanes ...; once per tile
-///   FloatVector add(x, x_scale, offset, sum)  sum + the block's product with one activation block
+///   packed_bytes                                   of 16 rows
+///   static Block load(bytes, part)                 unpacks rows part * lanes ...; once per tile
+///   void add<N>(x, x_scales, offsets, sums) const  sums[t] += the product with activation block t < N
 template <class Block>
 struct QuantizedKernel {
+  // 16 sums beside eight weight vectors: registers on AVX3, partly the nearest cache on AVX2.
+  static constexpr std::size_t sums_max = 16;
 #if HWY_CAP_GE512
-  static constexpr std::size_t streams = 4;
   using Tiles = std::index_sequence<16, 8, 4, 2, 1>;
 #elif HWY_CAP_GE256
-  static constexpr std::size_t streams = 2;
   using Tiles = std::index_sequence<8, 4, 2, 1>;
 #elif HWY_TARGET == HWY_SCALAR
-  static constexpr std::size_t streams = 1;
   using Tiles = std::index_sequence<1>;
 #else
-  static constexpr std::size_t streams = 1;
   using Tiles = std::index_sequence<4, 1>;
 #endif
 
   template <std::size_t G, std::size_t T>
   static HWY_NOINLINE void tile(const MatmulOperands& m, std::size_t group, std::size_t row) {
+    constexpr std::size_t step = T < dot_rows_step ? T : dot_rows_step;
     const std::size_t blocks = m.cols / 32, rows = m.x->rows();
     const std::byte* w = m.weights + group * m.group_bytes;
     const std::int8_t* x = m.x->q8() + row * 32;
     const float* scales = m.x->scales() + row;
     const std::int32_t* offsets = m.x->offsets() + row;
-    FloatVector sums[G][T][parts];
-    unroll<G * T * parts>([&](auto i) TROUPE_LAMBDA {
-      sums[i / (T * parts)][i / parts % T][i % parts] = hn::Zero(FloatTag());
-    });
+    FloatVector sums[G][parts][T];
+    clear_sums(sums);
     for (std::size_t b = 0; b < blocks; ++b) {
       unroll<G>([&](auto g) TROUPE_LAMBDA {
         const std::byte* packed = w + g * m.group_bytes;
-        if constexpr (T <= 2) prefetch<Block::packed_bytes>(packed + 4 * Block::packed_bytes);
+        prefetch<Block::packed_bytes>(packed + 4 * Block::packed_bytes);
         unroll<parts>([&](auto p) TROUPE_LAMBDA {
           const Block block = Block::load(packed, p);
-          unroll<T>([&](auto t) TROUPE_LAMBDA {
-            sums[g][t][p] = block.add(x + t * 32, scales[t], offsets[t], sums[g][t][p]);
+          unroll<T / step>([&](auto s) TROUPE_LAMBDA {
+            constexpr std::size_t t = s * step;
+            block.template add<step>(x + t * 32, scales + t, offsets + t, sums[g][p] + t);
           });
         });
       });
       w += Block::packed_bytes, x += rows * 32, scales += rows, offsets += rows;
     }
-    unroll<G * T>([&](auto i) TROUPE_LAMBDA {
-      constexpr std::size_t g = i / T, t = i % T;
-      store_outputs(m, group + g, row + t, map16([&](auto p) TROUPE_LAMBDA { return sums[g][t][p]; }));
-    });
+    store_sums(m, group, row, sums);
   }
 };
 
@@ -80,10 +75,15 @@ struct ScaledBlock {
     return {load_f16(FloatTag(), scales + part * lanes), Quads::load(bytes, part)};
   }
 
-  HWY_INLINE FloatVector add(const std::int8_t* x, float x_scale, std::int32_t offset,
-                             FloatVector sum) const {
+  template <std::size_t N>
+  HWY_INLINE void add(const std::int8_t* x, const float* x_scales, const std::int32_t* offsets,
+                      FloatVector* sums) const {
     const FloatTag d;
-    return hn::MulAdd(hn::ConvertTo(d, quads.dot(x, offset)), hn::Mul(scale, hn::Set(d, x_scale)), sum);
+    IntVector dots[N];
+    dot_rows<N>(quads, x, offsets, dots);
+    unroll<N>([&](auto t) TROUPE_LAMBDA {
+      sums[t] = hn::MulAdd(hn::ConvertTo(d, dots[t]), hn::Mul(scale, hn::Set(d, x_scales[t])), sums[t]);
+    });
   }
 };
 

@@ -55,7 +55,7 @@ struct NibbleQuads {
     return {block + 4 * part};
   }
 
-  HWY_INLINE IntVector dot(const std::int8_t* x, std::int32_t offset) const {
+  HWY_INLINE IntVector dot(const std::int8_t* x, [[maybe_unused]] std::int32_t offset) const {
     std::int32_t sum = offset;
     for (std::size_t k = 0; k < 16; ++k) {
       const std::uint8_t pair = bytes[k / 4 * quad_bytes + k % 4];
@@ -182,10 +182,16 @@ struct SignedQuads {
     return out;
   }
 
-  /// The sum over k of w * x, x[32] in -127..127 and `offset` -8 times their sum.
-  HWY_INLINE IntVector dot(const std::int8_t* x, std::int32_t offset) const {
 #if TROUPE_QUADS_VNNI
-    IntVector sum = hn::ShiftLeft<4>(hn::Set(IntTag(), offset));  // -128 * the sum of x
+  static HWY_INLINE IntVector start(std::int32_t offset) {
+    return hn::ShiftLeft<4>(hn::Set(IntTag(), offset));  // -128 * the sum of x
+  }
+#endif
+
+  /// The sum over k of w * x, x[32] in -127..127 and `offset` -8 times their sum.
+  HWY_INLINE IntVector dot(const std::int8_t* x, [[maybe_unused]] std::int32_t offset) const {
+#if TROUPE_QUADS_VNNI
+    IntVector sum = start(offset);
     unroll<8>([&](auto j) TROUPE_LAMBDA { sum = add_dot(sum, quad[j], x + 4 * j); });
     return sum;
 #elif TROUPE_QUADS_PAIRS
@@ -224,8 +230,14 @@ struct NibbleQuads {
     return out;
   }
 
+#if TROUPE_QUADS_VNNI
+  static HWY_INLINE IntVector start(std::int32_t offset) {
+    return hn::Set(IntTag(), offset);
+  }
+#endif
+
   /// offset + the sum over k of w * x, x[32] in -127..127: with -8 times their sum, w counts from -8.
-  HWY_INLINE IntVector dot(const std::int8_t* x, std::int32_t offset) const {
+  HWY_INLINE IntVector dot(const std::int8_t* x, [[maybe_unused]] std::int32_t offset) const {
 #if TROUPE_QUADS_PAIRS
     // Eight pairs of products up to 2 * 15 * 127 fit 16 bits: widened once.
     ShortVector sum = multiply_pairs(quad[0], broadcast_quad(x));
@@ -248,6 +260,29 @@ struct NibbleQuads {
 };
 
 #endif  // HWY_SCALAR
+
+/// Activation rows that dot_rows takes at a time to advantage.
+#if TROUPE_QUADS_VNNI
+constexpr std::size_t dot_rows_step = 4;
+#else
+constexpr std::size_t dot_rows_step = 1;
+#endif
+
+/// dots[t] = quads.dot(x + 32 * t, offsets[t]) for N activation rows.
+template <std::size_t N, class Quads>
+HWY_INLINE void dot_rows(const Quads& quads, const std::int8_t* x, const std::int32_t* offsets,
+                         IntVector* dots) {
+#if TROUPE_QUADS_VNNI
+  // Quad by quad over all rows: a row's eight additions wait for each other (5 cycles each), and in this
+  // order the scheduler need not look far ahead for others.
+  unroll<N>([&](auto t) TROUPE_LAMBDA { dots[t] = Quads::start(offsets[t]); });
+  unroll<8>([&](auto j) TROUPE_LAMBDA {
+    unroll<N>([&](auto t) TROUPE_LAMBDA { dots[t] = add_dot(dots[t], quads.quad[j], x + 32 * t + 4 * j); });
+  });
+#else
+  unroll<N>([&](auto t) TROUPE_LAMBDA { dots[t] = quads.dot(x + 32 * t, offsets[t]); });
+#endif
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace troupe

@@ -67,17 +67,18 @@ struct ThreadPool::State {
     std::uint32_t seen = 0;
     for (;;) {
       wait_while_equal(epoch, seen);
-      if (stopping.load(std::memory_order_acquire)) return;
       inside.fetch_add(1);
       // Read inside, so that it names the operation that is joined and none is joined twice in vain.
       seen = epoch.load();
       if (open.load()) take_all(worker);
       if (inside.fetch_sub(1) == 1) inside.notify_one();
+      // After `seen` was read: it may be the epoch that stop() made, and then no other will come.
+      if (stopping.load()) return;
     }
   }
 
   void stop() {
-    stopping.store(true, std::memory_order_release);
+    stopping.store(true);
     epoch.fetch_add(1);
     epoch.notify_all();
     for (std::thread& worker : workers) worker.join();

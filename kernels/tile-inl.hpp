@@ -1,6 +1,8 @@
 // What the tile loops of all weight types share: how a range is cut into register tiles, and how results
-// leave. A tile is G groups of 16 weight rows by T activation rows; its accumulators are registers where
-// they fit. The cut changes no bits: every output has its own lane and its own chain over k.
+// leave. A tile is G groups of 16 weight rows by T activation rows; its sums are registers where they fit.
+// Kernel has Tiles, the T it offers, widest first; sums_max, vectors of sums a tile may have; and
+// tile<G, T>(operands, first group, first row). The cut changes no bits: every output has its own lane and
+// its own chain over k.
 #if defined(TROUPE_KERNELS_TILE_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef TROUPE_KERNELS_TILE_INL
 #undef TROUPE_KERNELS_TILE_INL
@@ -28,33 +30,42 @@ HWY_INLINE void store_outputs(const MatmulOperands& m, std::size_t group, std::s
     store_tail(values, to, m.out_rows - first);
 }
 
-/// Runs Kernel::tile<1, T>(m, group, row) for the widest T that fit, widest first.
-template <class Kernel, std::size_t T, std::size_t... Narrower>
-HWY_INLINE void sweep_rows(const MatmulOperands& m, std::size_t group, std::size_t row, std::size_t end,
-                           std::index_sequence<T, Narrower...>) {
-  for (; row + T <= end; row += T) Kernel::template tile<1, T>(m, group, row);
-  if constexpr (sizeof...(Narrower) != 0) {
-    if (row < end) sweep_rows<Kernel>(m, group, row, end, std::index_sequence<Narrower...>());
-  }
+template <std::size_t G, std::size_t T>
+HWY_INLINE void clear_sums(FloatVector (&sums)[G][parts][T]) {
+  unroll<G * parts * T>(
+      [&](auto i) TROUPE_LAMBDA { sums[i / (parts * T)][i / T % parts][i % T] = hn::Zero(FloatTag()); });
 }
 
-/// Cuts a range into tiles. With one or two activation rows memory sets the pace: `streams` groups are read
-/// at a time, so that several misses are under way.
+template <std::size_t G, std::size_t T>
+HWY_INLINE void store_sums(const MatmulOperands& m, std::size_t group, std::size_t row,
+                           const FloatVector (&sums)[G][parts][T]) {
+  unroll<G * T>([&](auto i) TROUPE_LAMBDA {
+    constexpr std::size_t g = i / T, t = i % T;
+    store_outputs(m, group + g, row + t, map16([&](auto p) TROUPE_LAMBDA { return sums[g][p][t]; }));
+  });
+}
+
+/// Rows of the range in tiles of T while they fit, then of the narrower ones. A tile takes as many groups as
+/// its sums have room for, up to four: with few activation rows memory sets the pace, and several streams of
+/// weights keep several misses under way.
+template <class Kernel, std::size_t T, std::size_t... Narrower>
+HWY_INLINE void sweep_rows(const MatmulOperands& m, const MatmulRange& r, std::size_t row,
+                           std::index_sequence<T, Narrower...>) {
+  constexpr std::size_t room = Kernel::sums_max / (T * parts);
+  constexpr std::size_t G = room >= 4 ? 4 : room >= 2 ? 2 : 1;
+  for (; row + T <= r.row_end; row += T) {
+    std::size_t group = r.group_begin;
+    for (; group + G <= r.group_end; group += G) Kernel::template tile<G, T>(m, group, row);
+    if constexpr (G > 1)
+      for (; group < r.group_end; ++group) Kernel::template tile<1, T>(m, group, row);
+  }
+  if constexpr (sizeof...(Narrower) != 0)
+    if (row < r.row_end) sweep_rows<Kernel>(m, r, row, std::index_sequence<Narrower...>());
+}
+
 template <class Kernel>
 HWY_INLINE void multiply_range(const MatmulOperands& m, const MatmulRange& r) {
-  constexpr std::size_t streams = Kernel::streams;
-  std::size_t group = r.group_begin;
-  if constexpr (streams > 1) {
-    const std::size_t rows = r.row_end - r.row_begin;
-    if (rows == 1)
-      for (; group + streams <= r.group_end; group += streams)
-        Kernel::template tile<streams, 1>(m, group, r.row_begin);
-    else if (rows == 2)
-      for (; group + streams <= r.group_end; group += streams)
-        Kernel::template tile<streams, 2>(m, group, r.row_begin);
-  }
-  for (; group < r.group_end; ++group)
-    sweep_rows<Kernel>(m, group, r.row_begin, r.row_end, typename Kernel::Tiles());
+  sweep_rows<Kernel>(m, r, r.row_begin, typename Kernel::Tiles());
 }
 
 /// Asks for the cache lines of [from, from + bytes).

@@ -31,6 +31,7 @@ GOOD = {
     "tools/main.cpp": '#include "troupe/engine.hpp"\nint main() {}\n',
     "tests/kernels/matmul_test.cpp": '#include "kernels/reference/matmul.hpp"\n#include "../support/catch.hpp"\n'
                                      'TEST_CASE("one row equals the row in a batch", "[kernels]") {}\n',
+    "tests/tools/chat_test.cpp": '#include "support/catch.hpp"\n',
     "tests/support/catch.hpp": "#pragma once\n#include <catch2/catch.hpp>\n",
     "README.md": "A file `../shared/data`, a URL https://host/home/x and /usr/include are fine.\n",
 }
@@ -87,6 +88,8 @@ class LayeringTest(unittest.TestCase):
 
     def test_heavy_header_in_a_header(self):
         self.expect("actors/router.hpp", "#pragma once\n#include <caf/all.hpp>\n", 2, "too heavy")
+        self.expect("tests/actors/world.hpp", "#pragma once\n#include <caf/all.hpp>\n", 2, "too heavy")
+        self.assertEqual(violations({"tests/actors/world.hpp": "#pragma once\n#include <caf/scoped_actor.hpp>\n"}), [])
         self.expect("include/troupe/actors.hpp", "#pragma once\n#include <caf/io/all.hpp>\n", 2, "too heavy")
         self.expect("src/engine/parts.hpp", "#pragma once\n#include <caf/actor.hpp>\n", 2, "free of CAF")
         self.expect("src/edge/server.hpp", "#pragma once\n#include <boost/asio.hpp>\n", 2, "too heavy")
@@ -101,6 +104,7 @@ class LayeringTest(unittest.TestCase):
 
     def test_include_that_is_no_file(self):
         self.expect("src/model/model.cpp", '#include "model/absent.hpp"\n', 1, "no file of this tree")
+        self.expect("src/model/model.cpp", '#include "support/catch.hpp"\n', 1, "no file of this tree")
         self.expect("src/model/model.cpp", "#include <troupe/absent.hpp>\n", 1, "does not exist")
         self.expect("src/model/model.cpp", "#include <formats/gguf.hpp>\n", 1, "in quotes")
 

@@ -23,15 +23,17 @@ if [ -z "$model" ]; then
 fi
 
 tools/deps.sh
-tools/build.sh build
+TARGETS=troupe tools/build.sh build
 
-echo "demo: build/troupe generate $model -p '$prompt'" >&2
-build/troupe generate "$model" -p "$prompt" -n 120 </dev/null
+printf '\n$ build/troupe generate %q -p %q\n\n' "$model" "$prompt" >&2
+printf '%s' "$prompt"
+build/troupe generate "$model" -p "$prompt" </dev/null
+shown=$(printf %q "$model")
 cat >&2 <<NEXT
 
 Try next:
-  build/troupe chat $model
-  build/troupe generate $model -p 'The little dog' --temperature 0 --stats
-  build/troupe inspect $model
+  build/troupe chat $shown
+  build/troupe generate $shown -p 'The little dog' --temperature 0 --stats
+  build/troupe inspect $shown
   build/troupe --help
 NEXT

@@ -83,12 +83,13 @@ class Stream {
 
 struct BatchOptions {
   std::uint32_t parallelism_max = 0;  ///< prompts in flight at once; 0: the engine's pool_max
-  /// Called on the calling thread after each prompt ends, with how many have and how many there are.
-  /// Returning false cancels the rest: they end with finish reason cancelled.
-  std::function<bool(std::size_t completed, std::size_t total)> on_progress;
+  /// Called on the calling thread after each prompt ends, with how many have and how many there are, and many
+  /// times a second in between, so that a caller can give up while long answers run. Returning false cancels
+  /// the rest: they end with finish reason cancelled.
+  std::function<bool(std::size_t completed, std::size_t total)> on_progress = {};
   /// Called on the calling thread with each result in the order of the requests, as soon as it and all before
   /// it are there.
-  std::function<void(std::size_t index, const Result<Generation>& result)> on_result;
+  std::function<void(std::size_t index, const Result<Generation>& result)> on_result = {};
 };
 
 class Engine {

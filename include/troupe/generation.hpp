@@ -1,5 +1,6 @@
 #pragma once
 // What is asked and what comes back: the value types of a request's life. Plain data, freely copied.
+// Every field has a default, so that {.prompt = "…"} says what matters and draws no warning.
 
 #include <chrono>
 #include <cstdint>
@@ -28,17 +29,17 @@ struct SamplingOptions {
       64;                         ///< how many tokens back (prompt and answer) repeat_penalty looks; 0 is off
   float presence_penalty = 0.0F;  ///< [-2, 2]: subtracted once for a token that the answer has already
   float frequency_penalty = 0.0F;  ///< [-2, 2]: subtracted for each time the answer has the token
-  std::vector<std::pair<Token, float>> logit_bias;  ///< added to the logits; -infinity forbids a token
-  std::uint64_t seed = 0;                           ///< any value; equal seeds repeat the answer
+  std::vector<std::pair<Token, float>> logit_bias = {};  ///< added to the logits; -infinity forbids a token
+  std::uint64_t seed = 0;                                ///< any value; equal seeds repeat the answer
 };
 
 /// Options of one request. Validated at submission: a value out of range is refused, never clamped.
 struct GenerationOptions {
-  SamplingOptions sampling;
-  std::uint32_t max_tokens = 256;  ///< tokens to generate at most; 0 only evaluates the prompt
-  std::vector<std::string> stop;   ///< the answer ends before any of these texts; at most 16, none empty
-  std::vector<Token> stop_tokens;  ///< the answer ends before any of these tokens
-  bool ignore_eos = false;         ///< do not end at the model's end-of-text tokens
+  SamplingOptions sampling = {};
+  std::uint32_t max_tokens = 256;       ///< tokens to generate at most; 0 only evaluates the prompt
+  std::vector<std::string> stop = {};   ///< the answer ends before any of these texts; at most 16, none empty
+  std::vector<Token> stop_tokens = {};  ///< the answer ends before any of these tokens
+  bool ignore_eos = false;              ///< do not end at the model's end-of-text tokens
 };
 
 /// One turn of a conversation.
@@ -55,12 +56,12 @@ using Prompt = std::variant<std::string, std::vector<Token>>;
 enum class Priority : std::uint8_t { low = 0, normal = 1, high = 2 };
 
 struct GenerationRequest {
-  Prompt prompt;
-  GenerationOptions options;
+  Prompt prompt = {};
+  GenerationOptions options = {};
   /// The request ends at this moment, wherever it is, with what it has so far. nullopt: never.
-  std::optional<std::chrono::steady_clock::time_point> deadline;
+  std::optional<std::chrono::steady_clock::time_point> deadline = {};
   Priority priority = Priority::normal;
-  std::string client_key;  ///< fairness is between keys; empty is a key like any other
+  std::string client_key = {};  ///< fairness is between keys; empty is a key like any other
 };
 
 /// Why an answer ended.

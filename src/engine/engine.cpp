@@ -247,6 +247,9 @@ std::vector<GenerationRequest> Engine::seeded_requests(std::span<const std::stri
 
 namespace {
 
+/// How long BatchOptions::on_progress waits to be called again: how soon a caller can give up.
+constexpr auto progress_interval = std::chrono::milliseconds(50);
+
 /// The state of one Engine::batch() call.
 class BatchRun {
  public:
@@ -264,14 +267,21 @@ class BatchRun {
         running_(requests.size(), 0) {}
 
   std::vector<Result<Generation>> run(std::size_t parallelism_max) {
+    std::optional<TimePoint> retry;
     while (completed_ < requests_.size()) {
-      std::optional<TimePoint> retry;
+      const TimePoint now = std::chrono::steady_clock::now();
+      if (given_up_ || (retry && now >= *retry)) retry.reset();
       while (next_ < requests_.size() && in_flight_ < parallelism_max && !retry) retry = start_next();
       if (completed_ == requests_.size()) break;
-      if (auto item = inbox_->take(retry)) {
+      std::optional<TimePoint> until = retry;
+      if (options_.on_progress && !given_up_)
+        until = std::min(now + progress_interval, retry.value_or(TimePoint::max()));
+      if (auto item = inbox_->take(until)) {
         --in_flight_;
         running_[item->index] = 0;
         complete(item->index, std::move(item->result));
+      } else {
+        report_progress();
       }
     }
     std::vector<Result<Generation>> results;
@@ -312,6 +322,10 @@ class BatchRun {
       if (options_.on_result) options_.on_result(reported_, *results_[reported_]);
       ++reported_;
     }
+    report_progress();
+  }
+
+  void report_progress() {
     if (given_up_ || !options_.on_progress || options_.on_progress(completed_, requests_.size())) return;
     given_up_ = true;
     for (const RequestId request : running_) {

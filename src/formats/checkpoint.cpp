@@ -155,6 +155,12 @@ Result<std::optional<std::vector<std::int64_t>>> Metadata::get_i64s(std::string_
   return wrong_type(key, *value, "an array of integers");
 }
 
+std::string dims_text(std::span<const std::uint64_t> dims) {
+  std::string out = "[";
+  for (const std::uint64_t dim : dims) out.append(out.size() > 1 ? ", " : "").append(std::to_string(dim));
+  return out + "]";
+}
+
 const TensorView* Checkpoint::find(std::string_view name) const {
   if (index_.size() != tensors.size()) {  // no index (yet): look through the list
     for (const TensorView& tensor : tensors) {

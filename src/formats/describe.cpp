@@ -92,13 +92,6 @@ std::string number_text(double value) {
   return text;
 }
 
-std::string dims_text(const TensorView& tensor) {
-  std::string out = "[";
-  for (const std::uint64_t dim : tensor.dims)
-    out.append(out.size() > 1 ? ", " : "").append(std::to_string(dim));
-  return out + "]";
-}
-
 std::string text_of(std::uint64_t value) {
   return std::to_string(value);
 }
@@ -210,7 +203,7 @@ std::string describe(const Checkpoint& checkpoint, bool with_tensors) {
     name.append(width - name.size(), ' ');
     std::string type(tensor_type_info(tensor.type).name);
     type.append(type.size() < 8 ? 8 - type.size() : 0, ' ');
-    out.append("  ").append(name).append("  ").append(type).append(dims_text(tensor));
+    out.append("  ").append(name).append("  ").append(type).append(dims_text(tensor.dims));
     out.append("  ").append(size_text(tensor.data.size())).append("\n");
   }
   return out;

@@ -1,8 +1,5 @@
 #include "formats/llama2c.hpp"
 
-#include <algorithm>
-#include <bit>
-#include <cstring>
 #include <initializer_list>
 #include <limits>
 #include <string>
@@ -12,6 +9,7 @@
 #include "base/check.hpp"
 #include "base/try.hpp"
 #include "formats/field_reader.hpp"
+#include "formats/finite.hpp"
 #include "formats/llama2c_tokenizer.hpp"
 
 namespace troupe {
@@ -65,28 +63,6 @@ std::uint64_t bytes_of(const Run& run) {
   std::uint64_t n = sizeof(float);
   for (const std::uint64_t d : run.dims) n = product({n, d});
   return n;
-}
-
-// Index of the first element that is infinite or no number, or the number of elements: all exponent bits set.
-std::size_t first_not_finite(std::span<const std::byte> data) {
-  constexpr std::size_t kChunk = 1024;  // without a branch for each element, the compiler vectorises this
-  const std::size_t count = data.size() / sizeof(float);
-  const auto at = [&](std::size_t i) {
-    std::uint32_t bits = 0;
-    std::memcpy(&bits, data.data() + i * sizeof(float), sizeof(bits));
-    if constexpr (std::endian::native == std::endian::big) bits = __builtin_bswap32(bits);
-    return static_cast<std::uint32_t>((bits & 0x7F800000U) == 0x7F800000U);
-  };
-  for (std::size_t begin = 0; begin < count; begin += kChunk) {
-    const std::size_t end = std::min(count, begin + kChunk);
-    std::uint32_t bad = 0;
-    for (std::size_t i = begin; i < end; ++i) bad |= at(i);
-    if (bad == 0) continue;
-    for (std::size_t i = begin; i < end; ++i) {
-      if (at(i) != 0) return i;
-    }
-  }
-  return count;
 }
 
 // Cuts the file into tensors. The caller has checked its size.

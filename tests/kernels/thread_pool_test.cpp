@@ -61,12 +61,20 @@ TEST_CASE("workers that fell asleep wake for the next operation", "[kernels][thr
   }
 }
 
-TEST_CASE("a pool that never worked, or sleeps, can be destroyed", "[kernels][threads]") {
-  for (int i = 0; i < 50; ++i) {
+TEST_CASE("a pool that never worked, works until now, or sleeps, can be destroyed", "[kernels][threads]") {
+  for (int i = 0; i < 1000; ++i) {
     ThreadPool unused(4);
     ThreadPool used(2);
-    used.parallel_for(5, [](std::size_t, unsigned) {});
+    // Of different lengths, so that the workers are met in all states between waking and sleeping.
+    std::atomic<int> sum{0};
+    for (int round = 0; round < i % 4; ++round)
+      used.parallel_for(1 + i % 7, [&](std::size_t, unsigned) {
+        for (int work = 0; work < i; ++work) sum.fetch_add(1, std::memory_order_relaxed);
+      });
   }
+  ThreadPool asleep(3);
+  asleep.parallel_for(5, [](std::size_t, unsigned) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
 }
 
 TEST_CASE("a pool of 0 threads takes what this process may use", "[kernels][threads]") {

@@ -30,7 +30,10 @@ std::vector<Token> prompt(std::uint64_t seed, std::size_t size) {
 /// A model with its cache and threads, to run steps by hand.
 struct Bench {
   Bench(std::shared_ptr<const Model> m, unsigned threads, KvType kv = KvType::f32)
-      : model(std::move(m)), pool(threads), cache(model->parts().config, kv, 512), forward(model->parts(), cache, pool) {}
+      : model(std::move(m)),
+        pool(threads),
+        cache(model->parts().config, kv, 512),
+        forward(model->parts(), cache, pool) {}
 
   /// Runs `tokens` of a sequence as one step, wanting every row's logits.
   std::vector<Row> step(SequenceId id, std::span<const Token> tokens) { return steps({{id, tokens}}); }
@@ -40,12 +43,14 @@ struct Bench {
     for (const auto& [id, tokens] : parts) {
       if (!cache.contains(id)) REQUIRE(cache.open(id, 256));
       const auto length = static_cast<std::uint32_t>(cache.length(id));
-      for (std::uint32_t i = 0; i < tokens.size(); ++i) batch.rows.push_back({id, length + i, tokens[i], true});
+      for (std::uint32_t i = 0; i < tokens.size(); ++i)
+        batch.rows.push_back({id, length + i, tokens[i], true});
     }
     LogitsBlock logits;
     forward.run(batch, logits);
     std::vector<Row> rows;
-    for (std::size_t i = 0; i < logits.rows; ++i) rows.emplace_back(logits.row(i).begin(), logits.row(i).end());
+    for (std::size_t i = 0; i < logits.rows; ++i)
+      rows.emplace_back(logits.row(i).begin(), logits.row(i).end());
     return rows;
   }
 
@@ -57,7 +62,8 @@ struct Bench {
 
 }  // namespace
 
-TEST_CASE("logits have the same bits alone, batched, joined midway, chunked, forked and threaded", "[model]") {
+TEST_CASE("logits have the same bits alone, batched, joined midway, chunked, forked and threaded",
+          "[model]") {
   const TensorType type = GENERATE(TensorType::f32, TensorType::f16, TensorType::q8_0, TensorType::q4_0);
   const KvType kv = GENERATE(KvType::f32, KvType::f16);
   ToyShape shape;
@@ -146,7 +152,8 @@ TEST_CASE("logits agree with llama.cpp on every weight type", "[model]") {
   const std::size_t vocab = (*model)->info().vocab_size;
   std::vector<float> expected(tokens.size() * vocab);
   std::ifstream stream(*expected_file, std::ios::binary);
-  stream.read(reinterpret_cast<char*>(expected.data()), static_cast<std::streamsize>(expected.size() * sizeof(float)));
+  stream.read(reinterpret_cast<char*>(expected.data()),
+              static_cast<std::streamsize>(expected.size() * sizeof(float)));
   REQUIRE(stream.gcount() == static_cast<std::streamsize>(expected.size() * sizeof(float)));
 
   double difference = 0;
@@ -172,7 +179,8 @@ TEST_CASE("logits agree with llama.cpp on every weight type", "[model]") {
   CHECK(divergence <= c.kl_max);
 }
 
-TEST_CASE("evaluate_logits refuses tokens outside of the vocabulary and prompts beyond the context", "[model]") {
+TEST_CASE("evaluate_logits refuses tokens outside of the vocabulary and prompts beyond the context",
+          "[model]") {
   const auto model = test::toy_model();
   CHECK(evaluate_logits(*model, {}, false).error().code == Errc::bad_argument);
   CHECK(evaluate_logits(*model, std::vector<Token>{285}, false).error().code == Errc::bad_argument);

@@ -26,7 +26,8 @@ SamplingOptions plain() {
 std::vector<int> histogram(const SamplingOptions& options, const std::vector<float>& logits, int draws) {
   Sampler sampler(options);
   std::vector<int> counts(logits.size());
-  for (int i = 0; i < draws; ++i) ++counts[static_cast<std::size_t>(*sampler.sample(logits, static_cast<std::uint64_t>(i)))];
+  for (int i = 0; i < draws; ++i)
+    ++counts[static_cast<std::size_t>(*sampler.sample(logits, static_cast<std::uint64_t>(i)))];
   return counts;
 }
 
@@ -97,9 +98,9 @@ TEST_CASE("the repeat penalty lowers recent tokens and forgets those beyond its 
   Sampler sampler(options);
   const std::vector<Token> seen{0, 1};
   sampler.see_prompt(seen);
-  CHECK(*sampler.sample(std::vector<float>{3, 2.9F, 2}, 0) == 2);  // 1.5, 1.45, 2
+  CHECK(*sampler.sample(std::vector<float>{3, 2.9F, 2}, 0) == 2);     // 1.5, 1.45, 2
   CHECK(*sampler.sample(std::vector<float>{-1, -1, -1.5F}, 0) == 2);  // negative logits are multiplied
-  sampler.see_answer(2);  // token 0 leaves the window
+  sampler.see_answer(2);                                              // token 0 leaves the window
   CHECK(*sampler.sample(std::vector<float>{3, 2.9F, 2}, 0) == 0);
 }
 
@@ -149,7 +150,8 @@ TEST_CASE("replaying an answer restores the sampler", "[model]") {
   options.seed = 5;
   const auto logits_at = [](std::uint64_t position) {
     std::vector<float> logits(50);
-    for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(4 * uniform_at(i, position));
+    for (std::size_t i = 0; i < logits.size(); ++i)
+      logits[i] = static_cast<float>(4 * uniform_at(i, position));
     return logits;
   };
   Sampler whole(options);

@@ -17,7 +17,8 @@ class TensorMaker {
  public:
   TensorMaker(Checkpoint& checkpoint, std::uint64_t seed) : checkpoint_(checkpoint), seed_(seed) {}
 
-  void add(std::string name, TensorType type, std::vector<std::uint64_t> dims, float deviation, float mean = 0) {
+  void add(std::string name, TensorType type, std::vector<std::uint64_t> dims, float deviation,
+           float mean = 0) {
     TensorView tensor;
     tensor.name = std::move(name);
     tensor.type = type;
@@ -95,7 +96,9 @@ Checkpoint toy_checkpoint(const ToyShape& shape) {
   TensorMaker make(checkpoint, shape.seed);
   const auto width = std::uint64_t{shape.width};
   const auto kv_width = width / shape.heads * shape.kv_heads;
-  const auto scaled = [](std::uint64_t inputs) { return static_cast<float>(1 / std::sqrt(static_cast<double>(inputs))); };
+  const auto scaled = [](std::uint64_t inputs) {
+    return static_cast<float>(1 / std::sqrt(static_cast<double>(inputs)));
+  };
   make.add("token_embd.weight", shape.type, {vocab, width}, 1.0F);
   for (std::uint32_t i = 0; i < shape.layers; ++i) {
     const std::string prefix = "blk." + std::to_string(i) + ".";

@@ -46,8 +46,8 @@ const char* const llama_vocabulary = "vocab/ggml-vocab-llama-spm.gguf";
 
 }  // namespace
 
-TEST_CASE("the llama vocabulary gives llama.cpp's ids for its 46 texts", "[tokenizer]") {
-  const auto path = shared_data(llama_vocabulary);
+TEST_CASE("the vocabularies give llama.cpp's ids for their 46 texts", "[tokenizer]") {
+  const auto path = shared_data(GENERATE("vocab/ggml-vocab-llama-spm.gguf", "vocab/ggml-vocab-gpt-2.gguf", "vocab/ggml-vocab-deepseek-llm.gguf"));
   if (!path) return;
   const auto tokenizer = tokenizer_of(*path);
   const auto texts = texts_of(content(path->string() + ".inp"));

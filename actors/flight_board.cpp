@@ -1,0 +1,110 @@
+#include "actors/flight_board.hpp"
+
+#include <algorithm>
+
+#include "base/check.hpp"
+
+namespace troupe {
+namespace {
+
+double ms_between(TimePoint from, TimePoint to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+}  // namespace
+
+std::uint32_t Flight::tokens_max(std::uint32_t context_tokens) const {
+  const Work& work = *submission.work;
+  return static_cast<std::uint32_t>(
+      std::min<std::size_t>(work.prompt.size() + work.options.max_tokens, context_tokens));
+}
+
+std::uint32_t Flight::credit() const {
+  const std::size_t unread = emitted.size() - std::min<std::size_t>(consumed, emitted.size());
+  const std::uint32_t window = submission.window_tokens;
+  return window - static_cast<std::uint32_t>(std::min<std::size_t>(unread, window));
+}
+
+StreamEnd Flight::end(FinishReason reason, TimePoint now) const {
+  StreamEnd end;
+  end.tag = submission.tag;
+  end.reason = reason;
+  end.usage.prompt_tokens = static_cast<std::uint32_t>(submission.work->prompt.size());
+  end.usage.completion_tokens = static_cast<std::uint32_t>(emitted.size());
+  end.timings.queue_ms = ms_between(submitted, started.value_or(now));
+  end.timings.ttft_ms = first_token ? ms_between(submitted, *first_token) : 0;
+  end.timings.total_ms = ms_between(submitted, now);
+  return end;
+}
+
+Flight* FlightBoard::admit(Submission& submission, TimePoint now) {
+  QueuedRequest queued;
+  queued.id = next_id_;
+  queued.tokens = submission.work->prompt.size() + submission.work->options.max_tokens;
+  queued.priority = submission.priority;
+  queued.client_key = submission.client_key;
+  if (submission.deadline) queued.deadline = *submission.deadline;
+  if (!queue_.push(std::move(queued))) return nullptr;
+  Flight& flight = flights_[next_id_];
+  flight.id = next_id_++;
+  flight.submission = std::move(submission);
+  flight.submitted = now;
+  if (flight.submission.deadline) deadlines_.emplace(*flight.submission.deadline, flight.id);
+  return &flight;
+}
+
+Error FlightBoard::queue_full(const Work& work) const {
+  const auto wait = drain_rate_.time_for(work.prompt.size() + work.options.max_tokens);
+  return {Errc::queue_full,
+          "the queue is full with " + std::to_string(queue_.requests()) + " requests and " +
+              std::to_string(queue_.tokens()) + " tokens; retry in " + std::to_string(wait.count()) + " ms",
+          static_cast<std::uint32_t>(wait.count())};
+}
+
+Flight* FlightBoard::find(RequestId id) {
+  const auto found = flights_.find(id);
+  return found == flights_.end() ? nullptr : &found->second;
+}
+
+Flight* FlightBoard::current(RequestId id, std::uint32_t epoch) {
+  Flight* flight = find(id);
+  return flight != nullptr && flight->epoch == epoch ? flight : nullptr;
+}
+
+Flight* FlightBoard::next() {
+  if (!interrupted_.empty()) return find(interrupted_.front());
+  const auto id = queue_.peek();
+  return id ? find(*id) : nullptr;
+}
+
+void FlightBoard::start_next() {
+  if (interrupted_.empty()) {
+    TROUPE_CHECK(queue_.pop().has_value());
+  } else {
+    interrupted_.pop_front();
+  }
+}
+
+void FlightBoard::erase(RequestId id) {
+  const Flight* flight = find(id);
+  TROUPE_CHECK(flight != nullptr);
+  queue_.erase(id);
+  interrupted_.erase(std::remove(interrupted_.begin(), interrupted_.end(), id), interrupted_.end());
+  if (flight->submission.deadline) deadlines_.erase({*flight->submission.deadline, id});
+  flights_.erase(id);
+}
+
+std::optional<TimePoint> FlightBoard::next_deadline() const {
+  return deadlines_.empty() ? std::nullopt : std::optional(deadlines_.begin()->first);
+}
+
+std::optional<RequestId> FlightBoard::overdue(TimePoint now) const {
+  if (deadlines_.empty() || deadlines_.begin()->first > now) return std::nullopt;
+  return deadlines_.begin()->second;
+}
+
+std::optional<RequestId> FlightBoard::any() const {
+  return flights_.empty() ? std::nullopt : std::optional(flights_.begin()->first);
+}
+
+}  // namespace troupe

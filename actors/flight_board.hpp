@@ -1,0 +1,97 @@
+#pragma once
+// The requests between their admission and their one answer: who waits, who runs, when each is due. Pure
+// bookkeeping of the router: sends nothing, the time is passed in.
+
+#include <deque>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "actors/admission.hpp"
+#include "actors/messages.hpp"
+
+namespace troupe {
+
+/// One admitted request.
+struct Flight {
+  RequestId id = 0;
+  Submission submission;
+  std::vector<Token> emitted;   ///< delivered to the sink
+  bool tail_delivered = false;  ///< the text behind the last token too
+  std::uint32_t consumed = 0;   ///< of the emitted, by the reader
+  std::uint32_t epoch = 0;      ///< raised whenever the request leaves a generator
+  std::uint32_t replays = 0;    ///< after generators or batchers died
+  bool alone = false;           ///< the step of its next token failed once
+  GeneratorActor generator;     ///< null while it waits
+  SequenceId sequence = 0;      ///< while it runs
+  std::size_t pages = 0;        ///< reserved in the KV cache while it runs
+  TimePoint submitted;
+  std::optional<TimePoint> started;
+  std::optional<TimePoint> first_token;
+
+  /// Positions that it may take: prompt and answer, at most the context.
+  std::uint32_t tokens_max(std::uint32_t context_tokens) const;
+  /// Tokens that may be emitted before the reader has to read; with a window only.
+  std::uint32_t credit() const;
+  /// Its one answer, unless it failed.
+  StreamEnd end(FinishReason reason, TimePoint now) const;
+};
+
+/// One owner; not thread-safe. Bounded by the admission queue's limits and the router's pool.
+class FlightBoard {
+ public:
+  FlightBoard(std::uint32_t queue_requests_max, std::uint64_t queue_tokens_max)
+      : queue_(queue_requests_max, queue_tokens_max) {}
+
+  /// Takes a request in and lets it wait; nullptr, and `submission` is as it was, when the queue is full.
+  Flight* admit(Submission& submission, TimePoint now);
+
+  /// What to tell a request that admit() turned away: the queue's state, and when to come back.
+  Error queue_full(const Work& work) const;
+  /// Counts the tokens of a request that has ended, from which that time is reckoned.
+  void drained(std::uint64_t tokens, TimePoint now) { drain_rate_.add(tokens, now); }
+
+  Flight* find(RequestId id);
+  /// The flight, if `epoch` is its present one.
+  Flight* current(RequestId id, std::uint32_t epoch);
+
+  /// The one to run next: those that were interrupted first, then the queue's order. Null when none waits.
+  Flight* next();
+  /// Takes what next() returned from those that wait.
+  void start_next();
+  /// Puts a flight that a fault interrupted in front of the queue.
+  void wait_again(const Flight& flight) { interrupted_.push_back(flight.id); }
+  /// Ends it, wherever it is.
+  void erase(RequestId id);
+
+  std::optional<TimePoint> next_deadline() const;
+  /// One whose deadline has passed.
+  std::optional<RequestId> overdue(TimePoint now) const;
+  /// Any flight at all; nullopt when there is none.
+  std::optional<RequestId> any() const;
+
+  /// Flights for which `concerns(flight)` holds.
+  template <class Predicate>
+  std::vector<RequestId> select(Predicate concerns) const {
+    std::vector<RequestId> ids;
+    for (const auto& [id, flight] : flights_) {
+      if (concerns(flight)) ids.push_back(id);
+    }
+    return ids;
+  }
+
+  bool empty() const noexcept { return flights_.empty(); }
+  std::size_t waiting() const noexcept { return queue_.requests() + interrupted_.size(); }
+
+ private:
+  RequestId next_id_ = 1;
+  std::unordered_map<RequestId, Flight> flights_;
+  AdmissionQueue queue_;               // flights that wait for their first generator
+  std::deque<RequestId> interrupted_;  // flights that wait for another one
+  std::set<std::pair<TimePoint, RequestId>> deadlines_;
+  DrainRate drain_rate_;
+};
+
+}  // namespace troupe

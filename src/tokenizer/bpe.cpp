@@ -1,0 +1,199 @@
+#include "tokenizer/bpe.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.hpp"
+#include "base/try.hpp"
+#include "base/utf8.hpp"
+#include "tokenizer/byte_alphabet.hpp"
+
+namespace troupe {
+namespace {
+
+// Positions in a word are 32 bits wide.
+constexpr std::size_t text_bytes_max = std::size_t{1} << 30;
+
+bool stands_for_bytes(TokenType type) {
+  return type == TokenType::normal || type == TokenType::unused;
+}
+
+/// User-defined tokens are found in the text as they are spelled, so they are their spelling.
+std::vector<std::string> pieces_of(const Vocabulary& vocabulary) {
+  std::vector<std::string> pieces(vocabulary.size());
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const std::string& spelling = vocabulary.spellings[i];
+    if (vocabulary.types[i] == TokenType::byte) {
+      pieces[i] = static_cast<char>(spelled_byte(spelling).value());
+    } else if (auto bytes = stands_for_bytes(vocabulary.types[i]) ? spelled_bytes(spelling) : std::nullopt) {
+      pieces[i] = *std::move(bytes);
+    } else {
+      pieces[i] = spelling;
+    }
+  }
+  return pieces;
+}
+
+Error bad_merge(std::size_t index, const std::string& merge) {
+  return {Errc::bad_file, "tokenizer.ggml.merges has " + in_quotes(merge) + " as entry " +
+                              std::to_string(index) + "; each is two parts of a word with a space between"};
+}
+
+}  // namespace
+
+/// The encoding of one text.
+class BpeTokenizer::Encoder {
+ public:
+  Encoder(const BpeTokenizer& tokenizer, std::vector<Token>& out)
+      : tokenizer_(tokenizer), out_(out), merger_(tokenizer.merges_) {}
+
+  Status encode(std::string_view text) {
+    Status status;
+    for_each_word(tokenizer_.pre_, text, [&](std::string_view word) {
+      if (status) status = add_word(word);
+    });
+    return status;
+  }
+
+ private:
+  Status add_word(std::string_view word) {
+    const Symbol* whole = tokenizer_.symbols_.find(word);
+    if (whole == nullptr || !tokenizer_.is_token(*whole)) return add_merged(word);
+    std::atomic<Whole>& state = tokenizer_.whole_[*whole];
+    if (tokenizer_.pre_.ignores_merges || state.load(std::memory_order_relaxed) == Whole::yes) {
+      out_.push_back(static_cast<Token>(*whole));
+      return {};
+    }
+    TROUPE_TRY_STATUS(add_merged(word));
+    state.store(merged_.size() == 1 ? Whole::yes : Whole::no, std::memory_order_relaxed);
+    return {};
+  }
+
+  Status add_merged(std::string_view word) {
+    merged_.clear();
+    for (char byte : word) merged_.push_back(tokenizer_.byte_symbols_[static_cast<unsigned char>(byte)]);
+    merger_.merge(merged_);
+    for (const Symbol symbol : merged_) {
+      if (tokenizer_.is_token(symbol)) {
+        out_.push_back(static_cast<Token>(symbol));
+      } else {
+        TROUPE_TRY_STATUS(add_bytes(*tokenizer_.unnamed_[symbol - tokenizer_.vocab_size()]));
+      }
+    }
+    return {};
+  }
+
+  /// A merge can join what is no token: its bytes then stand alone.
+  Status add_bytes(std::string_view bytes) {
+    for (const char byte : bytes) {
+      const Symbol symbol = tokenizer_.byte_symbols_[static_cast<unsigned char>(byte)];
+      if (tokenizer_.is_token(symbol)) {
+        out_.push_back(static_cast<Token>(symbol));
+      } else if (const auto unknown = tokenizer_.vocabulary().unknown) {
+        out_.push_back(*unknown);
+      } else {
+        return Error{Errc::bad_argument, "the vocabulary has no token for the byte " +
+                                             in_quotes(std::string_view(&byte, 1)) + " and no unknown token"};
+      }
+    }
+    return {};
+  }
+
+  const BpeTokenizer& tokenizer_;
+  std::vector<Token>& out_;
+  WordMerger merger_;
+  std::vector<Symbol> merged_;
+};
+
+VocabularyDefaults BpeTokenizer::defaults(const PreTokenizer& pre) {
+  VocabularyDefaults defaults;
+  defaults.adds_bos = pre.adds_bos;
+  defaults.bos = 11;
+  defaults.eos = 11;
+  return defaults;
+}
+
+Result<std::unique_ptr<Tokenizer>> BpeTokenizer::create(Vocabulary vocabulary,
+                                                        const std::vector<std::string>& merges,
+                                                        const PreTokenizer& pre) {
+  auto pieces = pieces_of(vocabulary);
+  std::unique_ptr<BpeTokenizer> tokenizer(
+      new BpeTokenizer(std::move(vocabulary), std::move(pieces), merges.size(), pre));
+  TROUPE_TRY_STATUS(tokenizer->add_merges(merges));
+  return std::unique_ptr<Tokenizer>(std::move(tokenizer));
+}
+
+BpeTokenizer::BpeTokenizer(Vocabulary vocabulary_in, std::vector<std::string> pieces, std::size_t merges,
+                           const PreTokenizer& pre)
+    : VocabularyTokenizer(std::move(vocabulary_in), std::move(pieces)),
+      pre_(pre),
+      symbols_(vocab_size() + 256),
+      merges_(merges),
+      whole_(vocab_size()) {
+  const Vocabulary& v = vocabulary();
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    // Control tokens stay out: whatever a text says, only parse_special may make them of it. So do those that
+    // are spelled outside of the byte alphabet, for words are spelled in it.
+    const bool user_defined = v.types[i] == TokenType::user_defined;
+    if (!user_defined && !stands_for_bytes(v.types[i])) continue;
+    const auto bytes = spelled_bytes(v.spellings[i]);
+    const auto text = piece(static_cast<Token>(i));
+    if (bytes && !bytes->empty() && *bytes == text) symbols_.insert(text, static_cast<Symbol>(i));
+  }
+}
+
+Status BpeTokenizer::add_merges(const std::vector<std::string>& merges) {
+  const auto symbol_of = [&](std::string_view bytes) {
+    if (const Symbol* symbol = symbols_.find(bytes)) return *symbol;
+    const auto symbol = static_cast<Symbol>(vocab_size() + unnamed_.size());
+    unnamed_.push_back(std::make_unique<const std::string>(bytes));
+    symbols_.insert(*unnamed_.back(), symbol);
+    return symbol;
+  };
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    const char piece[] = {static_cast<char>(byte)};
+    byte_symbols_[byte] = symbol_of(std::string_view(piece, 1));
+  }
+  for (std::size_t rank = 0; rank < merges.size(); ++rank) {
+    const std::string& merge = merges[rank];
+    const std::size_t space = merge.find(' ', 1);
+    if (space == std::string::npos || space + 1 == merge.size()) return bad_merge(rank, merge);
+    const auto left = spelled_bytes(std::string_view(merge).substr(0, space));
+    const auto right = spelled_bytes(std::string_view(merge).substr(space + 1));
+    if (!left || !right) continue;  // never met: words are spelled in the byte alphabet
+    const Symbol left_symbol = symbol_of(*left);
+    const Symbol right_symbol = symbol_of(*right);
+    merges_.insert(left_symbol, right_symbol, {static_cast<std::uint32_t>(rank), symbol_of(*left + *right)});
+  }
+  return {};
+}
+
+Result<std::vector<Token>> BpeTokenizer::encode(std::string_view text, EncodeOptions options) const {
+  if (text.size() > text_bytes_max) {
+    return Error{Errc::too_large, "a text of " + std::to_string(text.size()) +
+                                      " bytes is too long to encode at once; the limit is " +
+                                      std::to_string(text_bytes_max)};
+  }
+  std::vector<Token> out;
+  if (options.add_special && adds_bos()) out.push_back(*bos());
+  Encoder encoder(*this, out);
+  for (const SpelledTokens::Part& part : spelled().split(text, options.parse_special)) {
+    if (part.token) {
+      out.push_back(*part.token);
+    } else {
+      TROUPE_TRY_STATUS(encoder.encode(part.text));
+    }
+  }
+  if (options.add_special && adds_eos()) out.push_back(*eos());
+  return out;
+}
+
+std::string BpeTokenizer::decode(std::span<const Token> tokens, bool render_special) const {
+  std::string out;
+  for (const Token token : tokens) {
+    out += render_special && is_control(token) ? spelling(token) : piece(token);
+  }
+  return out;
+}
+
+}  // namespace troupe

@@ -1,0 +1,239 @@
+// The actors' decisions, without actors.
+
+#include <map>
+#include <set>
+
+#include "actors/admission.hpp"
+#include "actors/batch_plan.hpp"
+#include "actors/restart_budget.hpp"
+#include "actors/stop_rule.hpp"
+#include "support/catch.hpp"
+#include "support/toy_model.hpp"
+
+using namespace troupe;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto epoch = std::chrono::steady_clock::time_point{} + 1h;
+
+std::vector<std::uint64_t> pop_all(AdmissionQueue& queue) {
+  std::vector<std::uint64_t> ids;
+  while (const auto id = queue.pop()) ids.push_back(*id);
+  return ids;
+}
+
+/// Pushes the bytes of `text` through a stop rule; what was shown, and how it ended.
+struct Shown {
+  std::string text;
+  std::size_t tokens = 0;
+  std::optional<FinishReason> end;
+};
+
+Shown push_text(StopRule& rule, std::string_view text) {
+  Shown shown;
+  for (const char c : text) {
+    // Byte tokens begin at 3; every character of these texts has one.
+    const auto outcome = rule.push(3 + static_cast<unsigned char>(c));
+    shown.text += outcome.text;
+    shown.tokens += outcome.emit ? 1 : 0;
+    shown.end = outcome.end;
+    if (shown.end) {
+      shown.text += outcome.tail;
+      break;
+    }
+  }
+  return shown;
+}
+
+GenerationOptions with_stops(std::vector<std::string> stops) {
+  GenerationOptions options;
+  options.max_tokens = 100;
+  options.stop = std::move(stops);
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("a step takes every decode first and fills up with prefills in order of arrival", "[actors]") {
+  const std::vector<PendingRows> pending{
+      {1, 100, 0, false}, {2, 1, 5, false}, {3, 50, 1, false}, {4, 1, 2, false}};
+  const auto plan = plan_step(pending, 110, false);
+  REQUIRE(plan.size() == 4);
+  CHECK(plan[0].sequence == 4);
+  CHECK(plan[1].sequence == 2);
+  CHECK(plan[2].sequence == 1);
+  CHECK(plan[2].tokens == 100);
+  CHECK(plan[3].sequence == 3);
+  CHECK(plan[3].tokens == 8);
+}
+
+TEST_CASE("a sequence that must be alone gets a step of its own, by turns", "[actors]") {
+  const std::vector<PendingRows> pending{{1, 1, 0, false}, {2, 9, 1, true}, {3, 9, 2, true}};
+  const auto shared = plan_step(pending, 100, false);
+  REQUIRE(shared.size() == 1);
+  CHECK(shared[0].sequence == 1);
+  const auto alone = plan_step(pending, 4, true);
+  REQUIRE(alone.size() == 1);
+  CHECK(alone[0].sequence == 2);
+  CHECK(alone[0].tokens == 4);
+  CHECK(plan_step(std::vector<PendingRows>{{2, 9, 1, true}}, 4, false).size() == 1);
+  CHECK(plan_step({}, 4, false).empty());
+}
+
+TEST_CASE("the queue refuses beyond its bound of requests or tokens", "[actors]") {
+  AdmissionQueue queue(2, 100);
+  CHECK(queue.push({1, 60, Priority::normal, "", epoch}));
+  CHECK_FALSE(queue.push({2, 41, Priority::normal, "", epoch}));
+  CHECK(queue.push({2, 40, Priority::normal, "", epoch}));
+  CHECK_FALSE(queue.push({3, 0, Priority::normal, "", epoch}));
+  CHECK(queue.erase(1));
+  CHECK_FALSE(queue.erase(1));
+  CHECK(queue.requests() == 1);
+  CHECK(queue.tokens() == 40);
+  AdmissionQueue small(2, 10);
+  CHECK(small.push({1, 1000, Priority::normal, "", epoch}));  // larger than the bound, but alone
+}
+
+TEST_CASE("within a key the earliest deadline goes first, then the order of arrival", "[actors]") {
+  AdmissionQueue queue(10, 1000);
+  queue.push({1, 1, Priority::normal, "k", epoch + 9s});
+  queue.push({2, 1, Priority::normal, "k", epoch + 3s});
+  queue.push({3, 1, Priority::normal, "k", epoch + 9s});
+  CHECK(pop_all(queue) == std::vector<std::uint64_t>{2, 1, 3});
+}
+
+TEST_CASE("higher priorities go first but starve nobody", "[actors]") {
+  AdmissionQueue queue(100, 100000);
+  queue.push({1000, 1, Priority::low, "", epoch});
+  for (std::uint64_t i = 0; i < 20; ++i)
+    queue.push({i, 1, i % 2 ? Priority::high : Priority::normal, "", epoch});
+  const auto order = pop_all(queue);
+  CHECK(order[0] % 2 == 1);
+  CHECK(order[7] == 1000);  // every 8th is from the lowest that waits
+}
+
+TEST_CASE("keys share tokens evenly, however many requests each has", "[actors]") {
+  AdmissionQueue queue(10000, 100'000'000);
+  std::uint64_t id = 0;
+  std::map<std::uint64_t, std::string> key_of;
+  const auto add = [&](const std::string& key, std::uint64_t tokens, int count) {
+    for (int i = 0; i < count; ++i) {
+      key_of[++id] = key;
+      REQUIRE(queue.push({id, tokens, Priority::normal, key, epoch}));
+    }
+  };
+  add("greedy", 1000, 640);
+  add("a", 100, 640);
+  add("b", 300, 640);
+  std::map<std::string, std::uint64_t> served;
+  const std::map<std::string, std::uint64_t> cost{{"greedy", 1000}, {"a", 100}, {"b", 300}};
+  for (int i = 0; i < 400; ++i) {
+    const std::string key = key_of.at(*queue.pop());
+    served[key] += cost.at(key);
+  }
+  const double third = static_cast<double>(served["greedy"] + served["a"] + served["b"]) / 3;
+  for (const auto& [key, tokens] : served) CHECK(static_cast<double>(tokens) == Approx(third).epsilon(0.1));
+}
+
+TEST_CASE("what peek shows is what pop takes", "[actors]") {
+  AdmissionQueue queue(1000, 10'000'000);
+  for (std::uint64_t i = 1; i <= 300; ++i) {
+    queue.push({i, i * 37 % 900, static_cast<Priority>(i % 3), std::string(1, static_cast<char>('a' + i % 5)),
+                epoch});
+  }
+  std::set<std::uint64_t> seen;
+  while (const auto next = queue.peek()) {
+    REQUIRE(queue.peek() == next);
+    REQUIRE(queue.pop() == next);
+    REQUIRE(seen.insert(*next).second);
+  }
+  CHECK(seen.size() == 300);
+  CHECK(queue.tokens() == 0);
+}
+
+TEST_CASE("the time to retry follows the measured drain rate", "[actors]") {
+  DrainRate rate;
+  CHECK(rate.time_for(1000) == 1s);
+  rate.add(0, epoch);
+  rate.add(1000, epoch + 1s);
+  CHECK(rate.time_for(2000) == 2s);
+  CHECK(rate.time_for(1) == 50ms);
+  CHECK(rate.time_for(1'000'000'000) == 60s);
+}
+
+TEST_CASE("restarts pause longer and longer and end when the budget is used up", "[actors]") {
+  RestartBudget budget(3, 10s, 10ms);
+  CHECK(budget.spend(epoch) == 10ms);
+  CHECK(budget.spend(epoch + 1s) == 20ms);
+  CHECK(budget.spend(epoch + 2s) == 40ms);
+  CHECK(budget.spend(epoch + 3s) == std::nullopt);
+  CHECK(budget.spend(epoch + 30s) == 10ms);
+}
+
+TEST_CASE("an answer ends before a stop text, and its possible beginnings are held back", "[actors]") {
+  const auto model = test::toy_model();
+  const auto options = with_stops({"END", "##"});
+  StopRule rule(model->tokenizer(), options, 1000);
+  const auto shown = push_text(rule, "one E #EN END two");
+  CHECK(shown.text == "one E #EN ");
+  CHECK(shown.end == FinishReason::stop);
+
+  StopRule other(model->tokenizer(), options, 1000);
+  for (const char c : std::string_view("x EN")) {
+    const auto outcome = other.push(3 + c);
+    if (c == 'E' || c == 'N') CHECK(outcome.text.empty());
+  }
+  CHECK(push_text(other, "!").text == "EN!");
+}
+
+TEST_CASE("the stop text that begins first wins", "[actors]") {
+  const auto model = test::toy_model();
+  const auto options = with_stops({"cd", "bcd"});
+  StopRule rule(model->tokenizer(), options, 1000);
+  CHECK(push_text(rule, "abcdef").text == "a");
+}
+
+TEST_CASE("what is held back is shown when the answer ends by its length", "[actors]") {
+  const auto model = test::toy_model();
+  auto options = with_stops({"END"});
+  options.max_tokens = 4;
+  StopRule rule(model->tokenizer(), options, 1000);
+  const auto shown = push_text(rule, "x EN");
+  CHECK(shown.text == "x EN");
+  CHECK(shown.tokens == 4);
+  CHECK(shown.end == FinishReason::length);
+}
+
+TEST_CASE("the end-of-text token ends the answer unless it is to be ignored", "[actors]") {
+  const auto model = test::toy_model();
+  GenerationOptions options;
+  StopRule rule(model->tokenizer(), options, 1000);
+  const auto ended = rule.push(2);
+  CHECK(ended.end == FinishReason::stop);
+  CHECK_FALSE(ended.emit);
+  options.ignore_eos = true;
+  StopRule ignoring(model->tokenizer(), options, 1000);
+  CHECK(ignoring.push(2).emit);
+  options.stop_tokens = {7};
+  CHECK(ignoring.push(7).end == FinishReason::stop);
+}
+
+TEST_CASE("an answer ends when the context is full", "[actors]") {
+  const auto model = test::toy_model();
+  GenerationOptions options;
+  StopRule rule(model->tokenizer(), options, 2);
+  CHECK_FALSE(rule.due());
+  CHECK_FALSE(rule.push(70).end);
+  CHECK(rule.push(70).end == FinishReason::length);
+}
+
+TEST_CASE("half a character is never shown, and comes as U+FFFD when the answer ends within it", "[actors]") {
+  const auto model = test::toy_model();
+  GenerationOptions options;
+  StopRule rule(model->tokenizer(), options, 1000);
+  CHECK(rule.push(3 + 0xC3).text.empty());
+  CHECK(rule.push(3 + 0xA9).text == "\xC3\xA9");
+  rule.push(3 + 0xE2);
+  CHECK(rule.push(2).tail == "\xEF\xBF\xBD");
+}

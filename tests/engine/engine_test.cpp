@@ -1,0 +1,300 @@
+// The engine as an embedder uses it: threads, futures, streams, batches.
+
+#include "troupe/engine.hpp"
+
+#include <atomic>
+#include <boost/json.hpp>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "support/catch.hpp"
+#include "support/shared_data.hpp"
+#include "support/toy_model.hpp"
+
+using namespace troupe;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::unique_ptr<Engine> start(const EngineOptions& options = {}, const test::ToyShape& shape = {}) {
+  auto engine = Engine::start(test::toy_model(shape), options);
+  REQUIRE(engine);
+  return *std::move(engine);
+}
+
+GenerationRequest request(const std::string& prompt, std::uint32_t max_tokens, std::uint64_t seed = 0) {
+  GenerationRequest r;
+  r.prompt = prompt;
+  r.options.max_tokens = max_tokens;
+  r.options.ignore_eos = true;
+  r.options.sampling.seed = seed;
+  return r;
+}
+
+std::vector<std::string> prompts(std::size_t count) {
+  std::vector<std::string> texts;
+  for (std::size_t i = 0; i < count; ++i) texts.push_back("prompt number " + std::to_string(i * i));
+  return texts;
+}
+
+/// A batch whose answers are long enough to be caught running.
+GenerationOptions long_answers() {
+  GenerationOptions options;
+  options.max_tokens = 400;
+  options.ignore_eos = true;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("32 prompts have the same answers one at a time and eight at a time, on one thread and two",
+          "[engine]") {
+  test::ToyShape shape;
+  shape.type = GENERATE(TensorType::f32, TensorType::q8_0, TensorType::q4_0);
+  GenerationOptions options;
+  options.max_tokens = 40;
+  options.sampling.temperature = 0.8F;
+  options.sampling.seed = 7;
+  const auto requests = Engine::seeded_requests(prompts(32), options);
+  std::vector<std::vector<Token>> first;
+  for (const std::uint32_t parallel : {1U, 8U}) {
+    for (const std::uint32_t threads : {1U, 2U}) {
+      EngineOptions engine_options;
+      engine_options.threads = threads;
+      engine_options.step_tokens_max = parallel == 1 ? 256 : 12;  // and prompts are cut differently
+      const auto engine = start(engine_options, shape);
+      BatchOptions batch;
+      batch.parallelism_max = parallel;
+      std::vector<std::vector<Token>> tokens;
+      for (const auto& result : engine->batch(requests, batch)) {
+        REQUIRE(result);
+        tokens.push_back(result->tokens);
+      }
+      if (first.empty()) first = tokens;
+      CHECK(tokens == first);
+    }
+  }
+  CHECK(first[0] != first[1]);
+}
+
+TEST_CASE("a stream's events are the answer, piece by piece", "[engine]") {
+  const auto engine = start();
+  std::string text;
+  std::vector<Token> tokens;
+  const auto result = engine->stream(request("hello", 30), [&](const TokenEvent& event) {
+    text += event.text;
+    if (event.token != no_token) tokens.push_back(event.token);
+    return true;
+  });
+  REQUIRE(result);
+  CHECK(result->text == text);
+  CHECK(result->tokens == tokens);
+  CHECK(result->tokens.size() == 30);
+  CHECK(result->usage.prompt_tokens > 0);
+  CHECK(result->usage.completion_tokens == 30);
+  CHECK(result->finish_reason == FinishReason::length);
+  CHECK(result->timings.total_ms >= result->timings.ttft_ms);
+  CHECK(engine->generate(request("hello", 30)).get()->tokens == tokens);
+}
+
+TEST_CASE("a reader that does not read stops its generator at the window, and can go on later", "[engine]") {
+  EngineOptions options;
+  options.stream_window_tokens = 16;
+  const auto engine = start(options);
+  auto slow = engine->open_stream(request("slow", 200));
+  REQUIRE(slow);
+  // Another stream runs to its end meanwhile: the slow one had all the time it needed.
+  REQUIRE(engine->generate(request("fast", 300)).get());
+  CHECK(engine->stats().requests_running == 1);
+  CHECK(engine->stats().completion_tokens <= 300 + 16);
+  CHECK(slow->result()->tokens == engine->generate(request("slow", 200)).get()->tokens);
+}
+
+TEST_CASE("a stream that is dropped is cancelled, and its pages come back", "[engine]") {
+  const auto engine = start();
+  {
+    auto dropped = engine->open_stream(request("dropped", 400));
+    REQUIRE(dropped);
+    REQUIRE(dropped->next());
+  }
+  // Answered behind the cancel, so it has taken effect.
+  REQUIRE(engine->generate(request("after", 2)).get());
+  for (int i = 0; i < 500 && engine->stats().kv_pages_used != 0; ++i) std::this_thread::sleep_for(1ms);
+  CHECK(engine->stats().requests_cancelled == 1);
+  CHECK(engine->stats().kv_pages_used == 0);
+}
+
+TEST_CASE("returning false from a stream's callback cancels it and keeps what there is", "[engine]") {
+  const auto engine = start();
+  std::size_t seen = 0;
+  const auto result = engine->stream(request("x", 400), [&](const TokenEvent&) { return ++seen < 5; });
+  REQUIRE(result);
+  CHECK(result->finish_reason == FinishReason::cancelled);
+  CHECK(result->tokens.size() >= 5);
+  CHECK(result->tokens.size() < 400);
+}
+
+TEST_CASE("a stream can be cancelled from another thread, and waits only as long as it is told", "[engine]") {
+  EngineOptions options;
+  options.pool_max = 1;
+  const auto engine = start(options);
+  auto running = engine->open_stream(request("running", 400));
+  auto queued = engine->open_stream(request("queued", 5));
+  REQUIRE(running);
+  REQUIRE(queued);
+  bool timed_out = false;
+  CHECK_FALSE(queued->next_for(5ms, timed_out));
+  CHECK(timed_out);
+  std::thread canceller([&] { running->cancel(); });
+  canceller.join();
+  CHECK(running->result()->finish_reason == FinishReason::cancelled);
+  CHECK(queued->result()->tokens.size() == 5);
+}
+
+TEST_CASE("a batch keeps the order, the progress and the errors of its prompts apart", "[engine]") {
+  const auto engine = start();
+  auto requests = Engine::seeded_requests(prompts(20), {});
+  for (auto& r : requests) r.options.max_tokens = 5;
+  requests[3].options.sampling.top_p = 9;
+  requests[11].prompt = std::string(10'000, 'x');
+  std::vector<std::size_t> order;
+  std::size_t last = 0;
+  BatchOptions options;
+  options.parallelism_max = 4;
+  options.on_result = [&](std::size_t index, const Result<Generation>&) { order.push_back(index); };
+  options.on_progress = [&](std::size_t completed, std::size_t total) {
+    CHECK(completed >= last);
+    CHECK(total == 20);
+    last = completed;
+    return true;
+  };
+  const auto results = engine->batch(requests, options);
+  REQUIRE(results.size() == 20);
+  for (std::size_t i = 0; i < 20; ++i) {
+    INFO(i);
+    CHECK(order[i] == i);
+    CHECK(results[i].ok() == (i != 3 && i != 11));
+  }
+  CHECK(last == 20);
+  CHECK(results[3].error().code == Errc::bad_argument);
+  CHECK(results[11].error().code == Errc::context_exceeded);
+}
+
+TEST_CASE("a batch larger than the queue waits instead of failing", "[engine]") {
+  EngineOptions options;
+  options.pool_max = 2;
+  options.queue_requests_max = 3;
+  const auto engine = start(options);
+  auto requests = Engine::seeded_requests(prompts(30), {});
+  for (auto& r : requests) r.options.max_tokens = 2;
+  BatchOptions batch;
+  batch.parallelism_max = 30;
+  for (const auto& result : engine->batch(requests, batch)) CHECK(result.ok());
+  CHECK(engine->batch({}, batch).empty());
+}
+
+TEST_CASE("a batch that is given up ends every prompt as cancelled", "[engine]") {
+  const auto engine = start();
+  const auto requests = Engine::seeded_requests(prompts(40), long_answers());
+  BatchOptions batch;
+  batch.on_progress = [](std::size_t completed, std::size_t) { return completed < 3; };
+  std::size_t cancelled = 0;
+  for (const auto& result : engine->batch(requests, batch)) {
+    REQUIRE(result);
+    cancelled += result->finish_reason == FinishReason::cancelled;
+  }
+  CHECK(cancelled >= 20);
+}
+
+TEST_CASE("stopping lets running requests finish in time, cancels the rest, and refuses newcomers",
+          "[engine]") {
+  EngineOptions options;
+  options.pool_max = 1;
+  options.drain_ms = 0;
+  const auto engine = start(options);
+  std::vector<std::future<Result<Generation>>> answers;
+  for (int i = 0; i < 10; ++i) answers.push_back(engine->generate(request("x", 400)));
+  engine->stop();
+  engine->stop();
+  for (auto& answer : answers) {
+    REQUIRE(answer.wait_for(10s) == std::future_status::ready);
+    CHECK(answer.get()->finish_reason == FinishReason::cancelled);
+  }
+  CHECK(engine->generate(request("late", 1)).get().error().code == Errc::draining);
+  CHECK(engine->open_stream(request("late", 1)).error().code == Errc::draining);
+}
+
+TEST_CASE("a stream outlives its engine", "[engine]") {
+  EngineOptions options;
+  options.drain_ms = 0;
+  auto engine = start(options);
+  auto stream = engine->open_stream(request("x", 400));
+  REQUIRE(stream);
+  engine.reset();
+  const auto result = stream->result();
+  REQUIRE(result);
+  CHECK(result->finish_reason == FinishReason::cancelled);
+}
+
+TEST_CASE("many threads submit, stream and cancel at once, and every request ends", "[engine]") {
+  const auto engine = start();
+  std::atomic<int> ended{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 20; ++i) {
+        auto stream = engine->open_stream(request("thread", 20, static_cast<std::uint64_t>(t)));
+        if (!stream) continue;
+        if (i % 3 == 0) stream->cancel();
+        if (stream->result()) ++ended;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(ended == 160);
+  CHECK(engine->stats().requests_finished + engine->stats().requests_cancelled == 160);
+}
+
+TEST_CASE("engine options out of range are refused by name", "[engine]") {
+  const auto message = [](auto change) {
+    EngineOptions options;
+    change(options);
+    auto engine = Engine::start(test::toy_model(), options);
+    return engine ? std::string() : engine.error().message;
+  };
+  CHECK(message([](auto& o) { o.pool_max = 0; }).find("pool_max") == 0);
+  CHECK(message([](auto& o) { o.step_tokens_max = 4; }).find("step_tokens_max") == 0);
+  CHECK(message([](auto& o) { o.stream_window_tokens = 0; }).find("stream_window_tokens") == 0);
+  CHECK(message([](auto& o) { o.threads = 100'000; }).find("threads") == 0);
+  CHECK(message([](auto& o) { o.kv_bytes_max = 10; }).find("KV cache") != std::string::npos);
+  CHECK(message([](auto& o) { o.kv_bytes_max = std::uint64_t{1} << 60; }).find("KV cache") !=
+        std::string::npos);
+  CHECK(Engine::start(nullptr).error().code == Errc::bad_argument);
+}
+
+TEST_CASE("stories260K tells the reference story from GGUF and from llama2.c alike", "[engine]") {
+  const char* file = GENERATE("stories260Ktok512.gguf", "stories260K.bin");
+  const auto path = test::shared_data(std::string("models/stories260K/") + file);
+  const auto reference = test::shared_data("models/stories260K/reference_greedy.json");
+  if (!path || !reference) return;
+  const auto model = Model::open(*path);
+  REQUIRE(model);
+  const auto engine = Engine::start(*model);
+  REQUIRE(engine);
+  std::ifstream stream(*reference);
+  std::stringstream text;
+  text << stream.rdbuf();
+  const auto json = boost::json::parse(text.str());
+  for (const auto& story : json.at("results").as_array()) {
+    auto r = request(story.at("prompt").as_string().c_str(), 200);
+    r.options.ignore_eos = false;
+    r.options.sampling.temperature = 0;
+    const auto result = (*engine)->generate(r).get();
+    REQUIRE(result);
+    const auto& want = story.at("greedy_tokens").as_array();
+    REQUIRE(result->tokens.size() >= want.size());
+    for (std::size_t i = 0; i < want.size(); ++i) REQUIRE(result->tokens[i] == want[i].to_number<Token>());
+    CHECK(result->text.rfind(story.at("greedy_text").as_string().c_str(), 0) == 0);
+  }
+}

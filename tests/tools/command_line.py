@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""The program from outside: help, wrong command lines, and the subcommands that need no engine."""
+
+import json
+import os
+import tempfile
+import unittest
+
+from program import MODEL, SHARED, STORIES, TROUPE, main, needs_model, run
+
+SUBCOMMANDS = ("chat", "generate", "tokenize", "inspect", "convert", "logits")
+
+
+class CommandLine(unittest.TestCase):
+    def usage_error(self, *arguments):
+        done = run(*arguments)
+        self.assertEqual(done.returncode, 2, (arguments, done.stderr))
+        self.assertEqual(done.stdout, b"")
+        text = done.stderr.decode()
+        self.assertEqual(text.count("\n"), 1, text)
+        self.assertIn("--help", text)
+        return text
+
+    def test_help_and_version_go_to_standard_output(self):
+        done = run("--help")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        for name in SUBCOMMANDS:
+            self.assertIn(name, done.stdout.decode())
+            sub = run(name, "--help")
+            self.assertEqual((sub.returncode, sub.stderr), (0, b""))
+            self.assertTrue(sub.stdout.startswith(f"Usage: troupe {name} ".encode()), sub.stdout)
+            self.assertLessEqual(max(map(len, sub.stdout.decode().splitlines())), 100)
+        self.assertRegex(run("--version").stdout, rb"^troupe \d+\.\d+\.\d+\n$")
+
+    def test_unknown_names_are_named(self):
+        self.assertIn("--frobnicate", self.usage_error("--frobnicate"))
+        self.assertIn("frobnicate", self.usage_error("frobnicate"))
+        for name in SUBCOMMANDS:
+            self.assertIn("'--frobnicate'", self.usage_error(name, "model.gguf", "--frobnicate"))
+        self.assertIn("did you mean --temperature?",
+                      self.usage_error("generate", "model.gguf", "-p", "x", "--temperatur", "1"))
+        self.usage_error()
+
+    def test_subcommands_that_do_not_exist_yet_are_refused(self):
+        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template", "train"):
+            self.usage_error(name)
+
+    def test_a_missing_model_argument_is_a_usage_error(self):
+        self.assertIn("no MODEL given", self.usage_error("generate", "-p", "x"))
+        self.assertIn("no MODEL given", self.usage_error("chat"))
+        self.assertIn("no MODEL given", self.usage_error("inspect"))
+        self.assertIn("no MODEL given", self.usage_error("logits", "--tokens", "1"))
+        self.assertIn("no MODEL given", self.usage_error("tokenize"))
+
+    def test_values_out_of_range_name_flag_value_and_range(self):
+        cases = {
+            ("--temperature", "-1"): "--temperature must be a number of at least 0, not '-1'",
+            ("--top-p", "0"): "--top-p must be a number above 0 and at most 1, not '0'",
+            ("--min-p", "1.5"): "--min-p must be a number from 0 to 1, not '1.5'",
+            ("--top-k", "many"): "--top-k must be a whole number from 0 to 2147483647, not 'many'",
+            ("-n", "-1"): "--max-tokens must be a whole number from 0 to 2147483647, not '-1'",
+            ("--parallel", "0"): "--parallel must be a whole number from 1 to 1024, not '0'",
+            ("--kv-type", "q8"): "--kv-type must be f32 or f16, not 'q8'",
+            ("--stop", ""): "--stop must not be empty",
+        }
+        for (flag, value), message in cases.items():
+            self.assertIn(message, self.usage_error("generate", "model.gguf", "-p", "x", flag, value))
+        self.assertIn("--prompt", self.usage_error("generate", "model.gguf", "-p"))
+
+    def test_contradictions_are_usage_errors(self):
+        self.assertIn("no prompt", self.usage_error("generate", "model.gguf"))
+        self.usage_error("logits", "model.gguf")
+        self.usage_error("logits", "model.gguf", "-p", "x", "--tokens", "1")
+        self.usage_error("tokenize", "model.gguf")
+        self.usage_error("tokenize", "model.gguf", "x", "--decode", "1")
+        self.assertIn("unexpected argument 'y'", self.usage_error("tokenize", "model.gguf", "x", "y"))
+        self.assertIn("unexpected argument '--json'", self.usage_error("tokenize", "model.gguf", "x", "--", "--json"))
+
+    def test_a_missing_file_is_named(self):
+        for arguments in (("generate", "no-such.gguf", "-p", "x"), ("chat", "no-such.gguf"),
+                          ("tokenize", "no-such.gguf", "x"), ("inspect", "no-such.gguf"),
+                          ("logits", "no-such.gguf", "-p", "x")):
+            done = run(*arguments)
+            self.assertEqual((done.returncode, done.stdout), (1, b""), arguments)
+            self.assertIn(b"no-such.gguf", done.stderr)
+            self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
+
+    def test_a_file_that_is_no_model_is_refused_in_one_line(self):
+        with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
+            file.write(b"GGUF\x03\x00\x00\x00" + b"\xff" * 64)
+            file.flush()
+            for name in ("tokenize", "inspect", "logits", "generate"):
+                more = {"tokenize": ["x"], "inspect": [], "logits": ["-p", "x"], "generate": ["-p", "x"]}[name]
+                done = run(name, file.name, *more)
+                self.assertEqual((done.returncode, done.stdout), (1, b""), name)
+                self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
+
+    def test_help_to_a_full_disk_fails(self):
+        with open("/dev/full", "wb") as full:
+            for arguments in (("--help",), ("generate", "--help"), ("--version",)):
+                done = run(*arguments, stdout=full)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(b"cannot write to standard output", done.stderr)
+
+    def test_a_closed_standard_output_fails_with_a_message(self):
+        done = run("--version", stdout=None, preexec_fn=lambda: os.close(1))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"cannot write to standard output", done.stderr)
+
+
+@needs_model
+class Tokenize(unittest.TestCase):
+    def ids(self, *arguments, **options):
+        done = run("tokenize", MODEL, "--json", *arguments, **options)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertEqual(done.stdout.count(b"\n"), 1)
+        return json.loads(done.stdout)["tokens"]
+
+    def test_ids_are_those_of_the_reference(self):
+        for result in json.loads((STORIES / "reference_greedy.json").read_text())["results"]:
+            if result["prompt"]:
+                self.assertEqual(self.ids(result["prompt"], "--add-special"), result["prompt_tokens"])
+                self.assertEqual(self.ids(result["prompt"]), result["prompt_tokens"][1:])
+
+    def test_an_empty_text_has_no_tokens(self):
+        self.assertEqual(self.ids(""), [])
+        self.assertEqual(run("tokenize", MODEL, "").stdout, b"")
+
+    def test_text_may_come_from_a_file_or_standard_input(self):
+        expected = self.ids("Once upon\na time")
+        self.assertEqual(self.ids("--file", "-", stdin=b"Once upon\na time"), expected)
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"Once upon\na time")
+            file.flush()
+            self.assertEqual(self.ids("--file", file.name), expected)
+
+    def test_text_that_looks_like_something_else_is_text(self):
+        for text in ("generate", "[a]", "{}", "a=b"):
+            self.assertEqual(json.loads(run("tokenize", MODEL, "--decode", ",".join(map(str, self.ids(text))),
+                                            "--json").stdout)["text"], text)
+        self.assertEqual(self.ids("--", "--help"), self.ids("--file", "-", stdin=b"--help"))
+
+    def test_decode_is_the_inverse_of_encode(self):
+        ids = ",".join(map(str, self.ids("Once upon a time")))
+        self.assertEqual(run("tokenize", MODEL, "--decode", ids).stdout, b"Once upon a time\n")
+
+    def test_invalid_utf8_is_tokenized_byte_by_byte(self):
+        ids = self.ids("--file", "-", stdin=b"\xff\xc3")
+        done = run("tokenize", MODEL, "--decode", ",".join(map(str, ids)))
+        self.assertEqual(done.stdout, b"\xff\xc3\n")
+        json.loads(run("tokenize", MODEL, "--decode", ",".join(map(str, ids)), "--json").stdout.decode())
+
+    def test_ids_outside_the_vocabulary_are_refused(self):
+        done = run("tokenize", MODEL, "--decode", "1,512")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"token id 512 is outside the vocabulary, which ends at 511", done.stderr)
+
+    def test_a_vocabulary_without_weights_is_enough(self):
+        path = SHARED / "data/vocab/ggml-vocab-llama-spm.gguf"
+        self.assertEqual(json.loads(run("tokenize", str(path), "Hello world", "--json").stdout)["tokens"], [15043, 3186])
+
+    def test_the_list_for_people_has_a_line_per_token(self):
+        done = run("tokenize", MODEL, "Once upon a time", "--add-special")
+        lines = done.stdout.decode().splitlines()
+        self.assertEqual(lines[0], "  1  <s>")
+        self.assertEqual([int(line.split()[0]) for line in lines], self.ids("Once upon a time", "--add-special"))
+
+
+@needs_model
+class Inspect(unittest.TestCase):
+    def test_what_a_file_holds_is_printed(self):
+        for path in (MODEL, str(STORIES / "stories260K.bin")):
+            done = run("inspect", path)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertIn(b"llama", done.stdout)
+            self.assertNotIn(b"blk.0.attn_q.weight", done.stdout)
+            self.assertIn(b"blk.0.attn_q.weight", run("inspect", path, "--tensors").stdout)
+
+    def test_json_is_one_object(self):
+        done = run("inspect", MODEL, "--tensors", "--json")
+        self.assertEqual(len(json.loads(done.stdout)["tensors"]), 48)
+        self.assertTrue(done.stdout.endswith(b"}\n"))
+
+
+if __name__ == "__main__":
+    main()

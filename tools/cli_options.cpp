@@ -1,0 +1,315 @@
+#include "tools/cli_options.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <utility>
+
+// CLI11 is header-only and warns under our flags.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#pragma GCC diagnostic pop
+
+#include "base/try.hpp"
+#include "tools/generation_settings.hpp"
+#include "tools/number_text.hpp"
+#include "tools/terminal.hpp"
+#include "tools/text_layout.hpp"
+
+namespace troupe::tools {
+namespace {
+
+constexpr std::size_t help_columns_max = 100;
+
+// How many single-character changes turn one word into the other.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+std::string first_name(const std::string& names) {
+  // The long name is what messages use: "-n,--max-tokens" → "--max-tokens".
+  const std::size_t dashes = names.find("--");
+  return dashes == std::string::npos ? names : names.substr(dashes);
+}
+
+}  // namespace
+
+struct CommandLine::Impl {
+  struct HelpGroup {
+    std::string title;
+    std::vector<std::pair<std::string, std::string>> rows;
+  };
+
+  std::string name;
+  std::string usage;
+  std::string summary;
+  std::string notes;
+  CLI::App app;
+  std::vector<HelpGroup> groups;
+  std::set<std::string> value_options;  // every spelling of an option that takes a value
+  std::set<std::string> names;          // every long spelling
+  std::optional<Error> error;           // the first that a Take returned
+  bool help = false;
+
+  void remember(const std::string& spellings, bool takes_value) {
+    for (const std::string& spelling : CLI::detail::split(spellings, ',')) {
+      if (takes_value) value_options.insert(spelling);
+      if (spelling.rfind("--", 0) == 0) names.insert(spelling);
+    }
+  }
+
+  void row(std::string term, const std::string& text) {
+    if (groups.empty()) groups.push_back({"Options", {}});
+    const std::size_t comma = term.find(',');
+    if (comma != std::string::npos) term.replace(comma, 1, ", ");
+    groups.back().rows.emplace_back(std::move(term), text);
+  }
+
+  std::string help_text(std::size_t columns) const {
+    std::string out = "Usage: troupe " + name + " " + usage + "\n\n";
+    const auto paragraph = [&](const std::string& text) {
+      for (const std::string& line : wrapped(text, columns)) out += line + "\n";
+    };
+    paragraph(summary);
+    for (const HelpGroup& group : groups) {
+      if (group.rows.empty()) continue;
+      out += "\n" + group.title + ":\n" + definition_list(group.rows, columns);
+    }
+    if (!notes.empty()) {
+      out += "\n";
+      paragraph(notes);
+    }
+    return out;
+  }
+
+  // CLI11 takes "--name=" for an option without a value and reads on; splitting here keeps the empty value.
+  // A flag that is given a value is an error.
+  Arguments split_equals(const Arguments& arguments) {
+    Arguments out;
+    bool options_over = false;
+    bool is_value = false;
+    for (const std::string& argument : arguments) {
+      const std::size_t equals = argument.find('=');
+      const std::string option = argument.substr(0, equals);
+      if (!is_value && !options_over && equals != std::string::npos && names.count(option) != 0) {
+        if (value_options.count(option) == 0) error = Error{Errc::bad_argument, option + " takes no value"};
+        out.push_back(option);
+        out.push_back(argument.substr(equals + 1));
+        continue;
+      }
+      options_over = options_over || (!is_value && argument == "--");
+      is_value = !is_value && !options_over && value_options.count(argument) != 0;
+      out.push_back(argument);
+    }
+    return out;
+  }
+
+  std::string unknown_text(const std::vector<std::string>& remaining) const {
+    const auto options_end = std::find(remaining.begin(), remaining.end(), "--");
+    const auto dashed = std::find_if(remaining.begin(), options_end, [](const std::string& word) {
+      return word.size() > 1 && word[0] == '-';
+    });
+    if (dashed == options_end) {
+      const bool skip = remaining.front() == "--" && remaining.size() > 1;
+      return "unexpected argument '" + remaining[skip ? 1 : 0] + "'";
+    }
+    const std::string option = dashed->substr(0, dashed->find('='));
+    std::string message = "unknown option '" + option + "'";
+    std::size_t best = 3;  // farther away is a guess, not a slip
+    const std::string* near = nullptr;
+    for (const std::string& candidate : names) {
+      const std::size_t distance = edit_distance(option, candidate);
+      if (distance >= best || option.size() < 5) continue;
+      best = distance;
+      near = &candidate;
+    }
+    return near == nullptr ? message : message + "; did you mean " + *near + "?";
+  }
+};
+
+CommandLine::CommandLine(std::string name, std::string usage, std::string summary, std::string notes)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->name = std::move(name);
+  impl_->usage = std::move(usage);
+  impl_->summary = std::move(summary);
+  impl_->notes = std::move(notes);
+  impl_->app.set_help_flag();  // ours instead: laid out for the terminal's width
+}
+
+CommandLine::~CommandLine() = default;
+
+void CommandLine::group(std::string title) {
+  impl_->groups.push_back({std::move(title), {}});
+}
+
+void CommandLine::option(const std::string& names, const std::string& value_name, const std::string& help,
+                         Take take) {
+  // The raw callback: CLI11's conversions give "[a]" and "{}" a meaning of their own.
+  const auto on_values = [impl = impl_.get(), what = first_name(names),
+                          take = std::move(take)](const CLI::results_t& values) {
+    for (const std::string& value : values) {
+      if (impl->error) return true;
+      if (Status status = take(what, value); !status) impl->error = std::move(status).error();
+    }
+    return true;
+  };
+  CLI::Option* option = impl_->app.add_option(names, CLI::callback_t(on_values), help);
+  option->type_size(1)->expected(1)->allow_extra_args(false)->multi_option_policy(
+      CLI::MultiOptionPolicy::TakeAll);
+  impl_->remember(names, true);
+  impl_->row(names + " " + value_name, help);
+}
+
+void CommandLine::text(const std::string& names, const std::string& value_name, const std::string& help,
+                       std::string& target) {
+  option(names, value_name, help, [&target](std::string_view, const std::string& value) {
+    target = value;
+    return Status();
+  });
+}
+
+void CommandLine::whole(const std::string& names, const std::string& help, std::uint32_t low,
+                        std::uint32_t high, std::uint32_t& target) {
+  option(names, "N", help, [&target, low, high](std::string_view what, const std::string& value) -> Status {
+    TROUPE_TRY(const std::uint64_t number, parse_whole(what, value, low, high));
+    target = static_cast<std::uint32_t>(number);
+    return {};
+  });
+}
+
+void CommandLine::flag(const std::string& names, const std::string& help, std::function<void()> take) {
+  impl_->app.add_flag_callback(names, std::move(take), help);
+  impl_->remember(names, false);
+  impl_->row(names, help);
+}
+
+void CommandLine::flag(const std::string& names, const std::string& help, bool& target) {
+  flag(names, help, [&target] { target = true; });
+}
+
+void CommandLine::positional(const std::string& name, const std::string& help,
+                             std::optional<std::string>& target) {
+  const auto on_values = [&target](const CLI::results_t& values) {
+    target = values.front();
+    return true;
+  };
+  impl_->app.add_option(name, CLI::callback_t(on_values), help)
+      ->type_size(1)
+      ->expected(1)
+      ->allow_extra_args(false);
+  impl_->row(name, help);
+}
+
+std::optional<int> CommandLine::parse(const Arguments& arguments) {
+  flag("-h,--help", "show this and exit", impl_->help);
+  Arguments reversed = impl_->split_equals(arguments);
+  if (impl_->error) return usage_error(impl_->error->message);
+  std::reverse(reversed.begin(), reversed.end());  // the order that CLI11 wants
+  try {
+    impl_->app.parse(std::move(reversed));
+  } catch (const CLI::ExtrasError&) {
+    return usage_error(impl_->unknown_text(impl_->app.remaining()));
+  } catch (const CLI::ArgumentMismatch& error) {
+    const std::string text = error.what();  // "--name: 1 required missing"
+    return usage_error(text.substr(0, text.find(':')) + " needs a value");
+  } catch (const CLI::ParseError& error) {
+    return usage_error(error.what());
+  }
+  if (impl_->help) {
+    Output output;
+    const std::size_t columns = output.on_terminal() ? terminal_columns(STDOUT_FILENO) : help_columns_max;
+    output.raw(impl_->help_text(std::min(columns, help_columns_max)));
+    if (const std::string failure = output.failure(); !failure.empty()) {
+      complain(failure);
+      return exit_failed;
+    }
+    return exit_ok;
+  }
+  if (impl_->error) return usage_error(impl_->error->message);
+  return std::nullopt;
+}
+
+int CommandLine::usage_error(const std::string& message) const {
+  complain(impl_->name + ": " + message + "; see 'troupe " + impl_->name + " --help'");
+  return exit_usage;
+}
+
+void ModelFlags::declare(CommandLine& command_line) {
+  command_line.positional("MODEL", "the model file: .gguf, or llama2.c .bin", model);
+  command_line.text(
+      "--tokenizer", "FILE",
+      "the vocabulary of a model file without one: llama2.c's tokenizer.bin (looked for beside the "
+      "model unless given), or for .smnd a text that holds its alphabet",
+      tokenizer);
+}
+
+Result<std::filesystem::path> ModelFlags::path() const {
+  if (model && !model->empty()) return std::filesystem::path(*model);
+  return Error{Errc::bad_argument, "no MODEL given: name a model file"};
+}
+
+void AnswerFlags::declare(CommandLine& command_line, const std::string& seed_help) {
+  command_line.group("Answer");
+  for (const GenerationSetting& setting : generation_settings()) {
+    std::string names = setting.short_flag.empty() ? "" : std::string(setting.short_flag) + ",";
+    names += "--" + std::string(setting.name);
+    std::string help(setting.help);
+    if (setting.name == "seed") {
+      help += "; " + seed_help;
+    } else if (!setting.repeats && !setting.value_name.empty()) {
+      help += "; default " + setting.show(options);
+    }
+    if (setting.value_name.empty()) {
+      command_line.flag(names, help, [this, &setting] {
+        [[maybe_unused]] const Status always_on = setting.set(options, setting.name, "on");
+      });
+      continue;
+    }
+    command_line.option(names, std::string(setting.value_name), help,
+                        [this, &setting](std::string_view what, const std::string& value) {
+                          seed_given = seed_given || setting.name == "seed";
+                          return setting.set(options, what, value);
+                        });
+  }
+}
+
+void EngineFlags::declare(CommandLine& command_line) {
+  command_line.group("Engine");
+  constexpr std::uint32_t threads_max = 1024;
+  constexpr std::uint32_t context_max = std::numeric_limits<std::int32_t>::max();
+  command_line.whole("--threads", "kernel threads; default: the processors that this process may use", 1,
+                     threads_max, options.threads);
+  command_line.whole("--context",
+                     "tokens of prompt and answer together; default: what the model states, within 512..8192",
+                     1, context_max, options.context_tokens);
+  command_line.option(
+      "--kv-type", "TYPE", "numbers of the KV cache, f32 or f16; default: f32 for F32 models, else f16",
+      [this](std::string_view what, const std::string& value) -> Status {
+        if (value == "f32") {
+          options.kv_precision = KvPrecision::f32;
+        } else if (value == "f16") {
+          options.kv_precision = KvPrecision::f16;
+        } else {
+          return Error{Errc::bad_argument, std::string(what) + " must be f32 or f16, not '" + value + "'"};
+        }
+        return {};
+      });
+}
+
+}  // namespace troupe::tools

@@ -1,0 +1,91 @@
+#pragma once
+// Command lines: one small class over CLI11, which stays out of every other file, and the groups of options
+// that subcommands share.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tools/subcommand.hpp"
+#include "troupe/error.hpp"
+#include "troupe/generation.hpp"
+#include "troupe/options.hpp"
+
+namespace troupe::tools {
+
+/// The command line of one subcommand. Declare options, then parse() once. What is given twice counts as
+/// given the second time, except where each value is added. Usage errors are one line on standard error that
+/// names the option. Targets must outlive parse().
+class CommandLine {
+ public:
+  /// `name` as in "troupe NAME", `usage` what follows it; `summary` and `notes` frame the options in --help.
+  CommandLine(std::string name, std::string usage, std::string summary, std::string notes = {});
+  ~CommandLine();
+  CommandLine(const CommandLine&) = delete;
+  CommandLine& operator=(const CommandLine&) = delete;
+
+  /// Receives the text behind an option, once per occurrence; `what` is the option as an error should name
+  /// it.
+  using Take = std::function<Status(std::string_view what, const std::string& value)>;
+
+  /// Options declared after this are listed under `title` in --help.
+  void group(std::string title);
+
+  /// `names` as "-n,--max-tokens".
+  void option(const std::string& names, const std::string& value_name, const std::string& help, Take take);
+  void text(const std::string& names, const std::string& value_name, const std::string& help,
+            std::string& target);
+  void whole(const std::string& names, const std::string& help, std::uint32_t low, std::uint32_t high,
+             std::uint32_t& target);
+  void flag(const std::string& names, const std::string& help, std::function<void()> take);
+  void flag(const std::string& names, const std::string& help, bool& target);
+  /// An argument without a dash, in the order of declaration.
+  void positional(const std::string& name, const std::string& help, std::optional<std::string>& target);
+
+  /// The exit status when there is nothing more to do (--help was printed, or a usage error).
+  std::optional<int> parse(const Arguments& arguments);
+
+  /// Says on standard error what is wrong with the command line; returns exit_usage.
+  int usage_error(const std::string& message) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// MODEL and --tokenizer.
+struct ModelFlags {
+  std::optional<std::string> model;
+  std::string tokenizer;
+
+  void declare(CommandLine& command_line);
+
+  /// The model file that is meant. Errors: bad_argument when none was named: there is no bundled model. This
+  /// is the place where a default model joins.
+  Result<std::filesystem::path> path() const;
+};
+
+/// The options of an answer; see generation_settings.hpp. `seed_help` says what the subcommand adds.
+struct AnswerFlags {
+  GenerationOptions options;
+  bool seed_given = false;
+
+  void declare(CommandLine& command_line, const std::string& seed_help);
+};
+
+/// --threads, --context, --kv-type.
+struct EngineFlags {
+  EngineOptions options;
+
+  void declare(CommandLine& command_line);
+};
+
+/// The largest --parallel: each is a KV cache of its own.
+constexpr std::uint32_t parallel_max = 1024;
+
+}  // namespace troupe::tools

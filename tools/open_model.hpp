@@ -1,0 +1,25 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tools/cli_options.hpp"
+#include "tools/terminal.hpp"
+#include "troupe/error.hpp"
+#include "troupe/model.hpp"
+
+namespace troupe::tools {
+
+/// Opens the model that the flags name, with a progress bar on a terminal; Ctrl-C gives up (Errc::cancelled).
+Result<std::shared_ptr<const Model>> open_model(const ModelFlags& flags, std::uint32_t threads);
+
+/// Only the vocabulary of the file that the flags name: quick, and works for files without weights.
+Result<std::unique_ptr<Tokenizer>> open_tokenizer(const ModelFlags& flags);
+
+/// Says the error on standard error; the exit status for it: stopped by a signal, or failed.
+int report(const Error& error);
+
+/// The exit status of a program that has written all it has to say: complains when the output failed.
+int finish_output(const Output& output, int status);
+
+}  // namespace troupe::tools

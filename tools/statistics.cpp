@@ -1,0 +1,43 @@
+#include "tools/statistics.hpp"
+
+#include "tools/text_layout.hpp"
+
+namespace troupe::tools {
+namespace {
+
+std::string milliseconds(double value) {
+  return fixed_decimals(value, 1) + " ms";
+}
+
+}  // namespace
+
+double tokens_per_second(const Generation& answer) {
+  const double decode_ms = answer.timings.total_ms - answer.timings.ttft_ms;
+  if (answer.usage.completion_tokens < 2 || decode_ms <= 0) return 0;
+  return (answer.usage.completion_tokens - 1) * 1000.0 / decode_ms;
+}
+
+std::string describe_answer(const Generation& answer) {
+  std::string out = std::to_string(answer.usage.prompt_tokens) + " prompt + " +
+                    std::to_string(answer.usage.completion_tokens) + " answer tokens (" +
+                    finish_reason_name(answer.finish_reason) + "), queue " +
+                    milliseconds(answer.timings.queue_ms);
+  if (answer.usage.completion_tokens > 0) out += ", first token " + milliseconds(answer.timings.ttft_ms);
+  out += ", total " + milliseconds(answer.timings.total_ms);
+  const double rate = tokens_per_second(answer);
+  if (rate > 0) out += ", " + fixed_decimals(rate, 1) + " tokens/s";
+  return out;
+}
+
+std::string describe_engine(const EngineStats& stats) {
+  const double steps = stats.steps > 0 ? static_cast<double>(stats.steps) : 1;
+  return "engine: " + std::to_string(stats.requests_admitted) + " requests, " +
+         std::to_string(stats.prompt_tokens) + " prompt + " + std::to_string(stats.completion_tokens) +
+         " answer tokens, " + std::to_string(stats.generators) +
+         " generators\nengine: " + std::to_string(stats.steps) + " forward passes of " +
+         fixed_decimals(static_cast<double>(stats.step_rows) / steps, 2) + " rows and " +
+         fixed_decimals(stats.step_seconds * 1000 / steps, 3) + " ms on average, KV pages " +
+         std::to_string(stats.kv_pages_used) + " of " + std::to_string(stats.kv_pages_total) + " in use\n";
+}
+
+}  // namespace troupe::tools

@@ -1,0 +1,79 @@
+#include "tools/terminal.hpp"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace troupe::tools {
+namespace {
+
+// Writes all of `bytes`; 0 or the errno that stopped it.
+int write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool is_terminal(int fd) noexcept {
+  return ::isatty(fd) == 1;
+}
+
+std::size_t terminal_columns(int fd) noexcept {
+  winsize size{};
+  if (::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  return 80;
+}
+
+void hold_standard_descriptors() noexcept {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
+    // The lowest free number is `fd`. Opened for the wrong direction, so that use still fails.
+    const int opened = ::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+    if (opened != fd && opened != -1) ::close(opened);
+  }
+}
+
+Output::Output(int fd) : fd_(fd), on_terminal_(is_terminal(fd)) {}
+
+bool Output::raw(std::string_view bytes) {
+  if (state_ != State::open) return false;
+  const int error = write_all(fd_, bytes);
+  if (error == 0) return true;
+  state_ = error == EPIPE ? State::reader_gone : State::failed;
+  errno_ = error;
+  return false;
+}
+
+bool Output::text(std::string_view chunk) {
+  return raw(on_terminal_ ? filter_.push(chunk) : std::string(chunk));
+}
+
+bool Output::end_text() {
+  return raw(filter_.finish());
+}
+
+std::string Output::failure() const {
+  if (state_ != State::failed) return {};
+  return std::string("cannot write to standard output: ") + std::strerror(errno_);
+}
+
+void complain(std::string_view message) {
+  say("troupe: " + std::string(message) + "\n");
+}
+
+void say(std::string_view text) {
+  static_cast<void>(write_all(2, visible(text)));
+}
+
+}  // namespace troupe::tools
