@@ -36,6 +36,36 @@ void rms_norm_rows(const float* x, const float* weight, float eps, std::size_t r
   }
 }
 
+void layer_norm_rows(const float* x, const float* weight, const float* bias, float eps, std::size_t rows,
+                     std::size_t cols, float* out) {
+  const std::size_t whole = cols / 16 * 16, rest = cols - whole;
+  for (std::size_t r = 0; r < rows; ++r, x += cols, out += cols) {
+    Floats16 sums = set16(0);
+    for (std::size_t i = 0; i < whole; i += 16) sums = add(sums, load16(x + i));
+    if (rest != 0) sums = add(sums, load_tail(x + whole, rest, 0));
+    const float mean = sum16(sums) / static_cast<float>(cols);
+
+    const Floats16 minus_mean = set16(-mean);
+    Floats16 squares = set16(0);
+    for (std::size_t i = 0; i < whole; i += 16) {
+      const Floats16 v = add(load16(x + i), minus_mean);
+      squares = mul_add(v, v, squares);
+    }
+    if (rest != 0) {
+      const Floats16 v = add(load_tail(x + whole, rest, mean), minus_mean);
+      squares = mul_add(v, v, squares);
+    }
+    const float factor = 1.0f / std::sqrt(sum16(squares) / static_cast<float>(cols) + eps);
+    // Products are rounded before they are added, so the tail may be plain code.
+    const Floats16 factors = set16(factor);
+    for (std::size_t i = 0; i < whole; i += 16) {
+      const Floats16 v = mul(add(load16(x + i), minus_mean), factors);
+      store16(add(mul(v, load16(weight + i)), load16(bias + i)), out + i);
+    }
+    for (std::size_t i = whole; i < cols; ++i) out[i] = (x[i] - mean) * factor * weight[i] + bias[i];
+  }
+}
+
 void add_rows(float* x, const float* y, std::size_t n) {
   std::size_t i = 0;
   for (; i + 16 <= n; i += 16) store16(add(load16(x + i), load16(y + i)), x + i);
@@ -55,6 +85,46 @@ void silu_mul_rows(float* gate, const float* up, std::size_t n) {
   for (; i + 16 <= n; i += 16) store16(silu_mul16(load16(gate + i), load16(up + i)), gate + i);
   if (i < n)
     store_tail(silu_mul16(load_tail(gate + i, n - i, 0), load_tail(up + i, n - i, 0)), gate + i, n - i);
+}
+
+HWY_INLINE Floats16 gelu16(const Floats16& x) {
+  return map16([&](auto p) TROUPE_LAMBDA {
+    const FloatTag d;
+    const FloatVector v = x.part[p];
+    // -2 sqrt(2 / pi) x (1 + 0.044715 x²)
+    const FloatVector inner = hn::MulAdd(hn::Mul(v, v), hn::Set(d, 0.044715f), hn::Set(d, 1.0f));
+    const FloatVector exponent = hn::Mul(hn::Mul(v, hn::Set(d, -1.5957691216f)), inner);
+    return hn::Div(v, hn::Add(hn::Set(d, 1.0f), exp_vector(exponent)));
+  });
+}
+
+void gelu_rows(float* x, std::size_t n) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store16(gelu16(load16(x + i)), x + i);
+  if (i < n) store_tail(gelu16(load_tail(x + i, n - i, 0)), x + i, n - i);
+}
+
+/// Rounded to f16.
+HWY_INLINE Floats16 round_f16(const Floats16& x) {
+  std::uint16_t buffer[16];
+  unroll<parts>([&](auto p) TROUPE_LAMBDA { store_f16(x.part[p], FloatTag(), buffer + p * lanes); });
+  return map16([&](auto p) TROUPE_LAMBDA { return load_f16(FloatTag(), buffer + p * lanes); });
+}
+
+HWY_INLINE Floats16 gelu_f16_16(const Floats16& x) {
+  const Floats16 inner = round_f16(gelu16(round_f16(x)));
+  return map16([&](auto p) TROUPE_LAMBDA {
+    const FloatTag d;
+    const FloatVector v = x.part[p];
+    const FloatVector low = hn::IfThenElse(hn::Le(v, hn::Set(d, -10.0f)), hn::Zero(d), inner.part[p]);
+    return hn::IfThenElse(hn::Ge(v, hn::Set(d, 10.0f)), v, low);
+  });
+}
+
+void gelu_f16_rows(float* x, std::size_t n) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store16(gelu_f16_16(load16(x + i)), x + i);
+  if (i < n) store_tail(gelu_f16_16(load_tail(x + i, n - i, 0)), x + i, n - i);
 }
 
 // Products are rounded before they are added (no fused multiply-add), so tails may be plain code.
@@ -134,8 +204,11 @@ HWY_AFTER_NAMESPACE();
 namespace troupe {
 
 HWY_EXPORT(rms_norm_rows);
+HWY_EXPORT(layer_norm_rows);
 HWY_EXPORT(add_rows);
 HWY_EXPORT(silu_mul_rows);
+HWY_EXPORT(gelu_rows);
+HWY_EXPORT(gelu_f16_rows);
 HWY_EXPORT(rope_heads);
 HWY_EXPORT(softmax_row);
 
@@ -143,11 +216,21 @@ void rms_norm(const float* x, const float* weight, float eps, std::size_t rows, 
               float* out) {
   HWY_DYNAMIC_DISPATCH(rms_norm_rows)(x, weight, eps, rows, cols, out);
 }
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, std::size_t rows,
+                std::size_t cols, float* out) {
+  HWY_DYNAMIC_DISPATCH(layer_norm_rows)(x, weight, bias, eps, rows, cols, out);
+}
 void add_in_place(float* x, const float* y, std::size_t n) {
   HWY_DYNAMIC_DISPATCH(add_rows)(x, y, n);
 }
 void silu_mul(float* gate, const float* up, std::size_t n) {
   HWY_DYNAMIC_DISPATCH(silu_mul_rows)(gate, up, n);
+}
+void gelu(float* x, std::size_t n) {
+  HWY_DYNAMIC_DISPATCH(gelu_rows)(x, n);
+}
+void gelu_f16(float* x, std::size_t n) {
+  HWY_DYNAMIC_DISPATCH(gelu_f16_rows)(x, n);
 }
 void rope(RopeStyle style, float* x, std::size_t heads, std::size_t head_dim, std::size_t rope_dim,
           const float* cosines, const float* sines) {

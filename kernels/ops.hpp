@@ -11,11 +11,24 @@ namespace troupe {
 /// out[r, i] = x[r, i] * weight[i] / sqrt(mean over i of x[r, i]² + eps). x, out: [rows, cols]; may be equal.
 void rms_norm(const float* x, const float* weight, float eps, std::size_t rows, std::size_t cols, float* out);
 
+/// out[r, i] = (x[r, i] - mean) / sqrt(variance + eps) * weight[i] + bias[i]; mean and (biased) variance are
+/// those of row r, the variance summed from the differences to the mean. x, out: [rows, cols]; may be equal.
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, std::size_t rows,
+                std::size_t cols, float* out);
+
 /// x[i] += y[i], n elements.
 void add_in_place(float* x, const float* y, std::size_t n);
 
 /// gate[i] = silu(gate[i]) * up[i], n elements; silu(x) = x / (1 + exp(-x)).
 void silu_mul(float* gate, const float* up, std::size_t n);
+
+/// x[i] = gelu(x[i]), n elements, in the tanh form of GPT-2: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715
+/// x³))), computed as x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x³))), which is the same.
+void gelu(float* x, std::size_t n);
+
+/// The same as ggml computes it, by a table of f16: within (-10, 10) argument and result are rounded to f16;
+/// below, the result is 0, above, x itself. Models in GGUF are checked against that.
+void gelu_f16(float* x, std::size_t n);
 
 /// Which two elements of a head are turned together by rope().
 enum class RopeStyle : std::uint8_t {

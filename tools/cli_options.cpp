@@ -268,9 +268,11 @@ int CommandLine::usage_error(const std::string& message) const {
 
 void ModelFlags::declare(CommandLine& command_line) {
   command_line.positional("MODEL", "the model file: .gguf, or llama2.c .bin", model);
-  command_line.text("--tokenizer", "FILE",
-                    "the tokenizer.bin of a llama2.c model; looked for beside the model unless given",
-                    tokenizer);
+  command_line.text(
+      "--tokenizer", "FILE",
+      "the vocabulary of a model file without one: llama2.c's tokenizer.bin (looked for beside the "
+      "model unless given), or for .smnd a text that holds its alphabet",
+      tokenizer);
 }
 
 Result<std::filesystem::path> ModelFlags::path() const {

@@ -13,9 +13,11 @@ constexpr int exit_usage = 2;   ///< the command line made no sense
 using Arguments = std::vector<std::string>;
 
 int run_chat(const Arguments& arguments);
+int run_convert(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_inspect(const Arguments& arguments);
 int run_logits(const Arguments& arguments);
 int run_tokenize(const Arguments& arguments);
+int run_train(const Arguments& arguments);
 
 }  // namespace troupe::tools

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "troupe/error.hpp"
@@ -16,8 +18,8 @@ namespace troupe {
 /// What a person asks of a model.
 struct ModelInfo {
   std::string name;          ///< general.name, or the file's stem
-  std::string architecture;  ///< "llama", …
-  std::string format;        ///< "GGUF v3", "llama2.c v0", …
+  std::string architecture;  ///< "llama", "gpt2", …
+  std::string format;        ///< "GGUF v3", "SMND v1", "llama2.c v0"
   std::string weight_types;  ///< the encodings by share of the weights, e.g. "Q4_0, F32"
   std::uint64_t parameters = 0;
   std::uint64_t file_bytes = 0;
@@ -29,8 +31,8 @@ struct ModelInfo {
   std::string chat_template;  ///< the template text in the file; empty if none
 };
 
-/// Called during loading with the share that is done, 0..1, at most some hundred times, on the loading
-/// thread. Returning false gives up: open() then returns Errc::cancelled.
+/// Called during loading with the share that is done, from 0 before the file is opened to 1, at most some
+/// hundred times, on the loading thread. Returning false gives up: open() then returns Errc::cancelled.
 using LoadProgress = std::function<bool(double)>;
 
 struct ModelParts;  // internal: src/model/model_parts.hpp
@@ -39,11 +41,26 @@ struct ModelParts;  // internal: src/model/model_parts.hpp
 /// serves any number of engines, threads and generators.
 class Model {
  public:
-  /// Opens a .gguf or llama2.c .bin file. The file is not trusted. Errors: io, bad_file, unsupported,
-  /// too_large (needs more memory than the process may use; the message has the sum), cancelled.
+  /// Opens a .gguf, SmallMind .smnd or llama2.c .bin file. The file is not trusted. Errors: io, bad_file,
+  /// unsupported, bad_argument (options.tokenizer is missing, not wanted or of another model), too_large
+  /// (needs more memory than the process may use; the message has the sum), cancelled.
   static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& path,
                                                    const ModelOptions& options = {},
                                                    const LoadProgress& progress = {});
+
+  /// open() on a thread of its own; returns at once. The future gets what open() would have returned.
+  ///
+  /// Loading is given up, with Errc::cancelled, when `progress` returns false or `cancel` is requested to
+  /// stop; both are looked at before the file is opened, then between layers. `progress` is called on the
+  /// loading thread; it must not throw, and what it refers to must live until the future is ready. Everything
+  /// else is copied.
+  ///
+  /// The future's destructor waits for the loading thread, as that of std::async does: to let go early,
+  /// request the stop first. Errors: those of open(); io when the system has no thread to give.
+  static std::future<Result<std::shared_ptr<const Model>>> open_async(std::filesystem::path path,
+                                                                      ModelOptions options = {},
+                                                                      LoadProgress progress = {},
+                                                                      std::stop_token cancel = {});
 
   explicit Model(std::unique_ptr<const ModelParts> parts);  // internal; use open()
   ~Model();

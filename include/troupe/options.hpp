@@ -15,8 +15,11 @@ enum class KvPrecision : std::uint8_t {
 };
 
 struct ModelOptions {
-  std::filesystem::path tokenizer =
-      {};  ///< llama2.c checkpoints only: their tokenizer.bin; empty: looked for beside the model
+  /// The vocabulary of a model file that has none of its own. llama2.c checkpoints: their tokenizer.bin;
+  /// empty: looked for beside the model. SmallMind checkpoints (.smnd): a UTF-8 text file that holds every
+  /// character of the alphabet, e.g. the text that the model was trained on; empty: the one that the
+  /// checkpoint keeps, else the model works with token ids only. An error with files that bring their own.
+  std::filesystem::path tokenizer = {};
   std::uint32_t threads = 0;  ///< for repacking weights at load; 0: what the process may really use
 };
 
@@ -26,7 +29,8 @@ struct EngineOptions {
 
   /// Positions of one sequence, prompt and answer together. 0: what the model states, but at least 512 for
   /// models with rotary positions, which run past their stated length gracefully, and at most 8192, so that
-  /// a model made for 128k does not claim tens of gigabytes unasked.
+  /// a model made for 128k does not claim tens of gigabytes unasked. Models with learned positions (gpt2)
+  /// have no more than they state: asking for more is an error.
   std::uint32_t context_tokens = 0;
 
   /// Generators that run at once; each is one row of the decode batch. Beyond some tens the arithmetic units

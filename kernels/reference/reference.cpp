@@ -86,10 +86,29 @@ std::vector<double> rms_norm(std::span<const float> x, std::span<const float> we
   return out;
 }
 
+std::vector<double> layer_norm(std::span<const float> x, std::span<const float> weight,
+                               std::span<const float> bias, double eps) {
+  const auto count = static_cast<double>(x.size());
+  double mean = 0, variance = 0;
+  for (const float value : x) mean += value / count;
+  for (const float value : x) variance += (value - mean) * (value - mean) / count;
+  std::vector<double> out(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i)
+    out[i] = (x[i] - mean) / std::sqrt(variance + eps) * weight[i] + bias[i];
+  return out;
+}
+
 std::vector<double> silu_mul(std::span<const float> gate, std::span<const float> up) {
   std::vector<double> out(gate.size());
   for (std::size_t i = 0; i < gate.size(); ++i)
     out[i] = gate[i] / (1 + std::exp(-static_cast<double>(gate[i]))) * up[i];
+  return out;
+}
+
+std::vector<double> gelu(std::span<const float> x) {
+  const double root = std::sqrt(2 / std::acos(-1.0));
+  std::vector<double> out;
+  for (const double v : x) out.push_back(v / 2 * (1 + std::tanh(root * (v + 0.044715 * v * v * v))));
   return out;
 }
 

@@ -28,7 +28,10 @@ std::vector<double> matmul(std::span<const double> x, std::span<const double> w,
                            std::size_t w_rows, std::size_t cols);
 
 std::vector<double> rms_norm(std::span<const float> x, std::span<const float> weight, double eps);
+std::vector<double> layer_norm(std::span<const float> x, std::span<const float> weight,
+                               std::span<const float> bias, double eps);
 std::vector<double> silu_mul(std::span<const float> gate, std::span<const float> up);
+std::vector<double> gelu(std::span<const float> x);
 std::vector<double> softmax(std::span<const float> x);
 /// One head of rope(); cosines and sines [rope_dim / 2].
 std::vector<double> rope(RopeStyle style, std::span<const float> head, std::span<const float> cosines,

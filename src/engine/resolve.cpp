@@ -42,7 +42,7 @@ Result<ResolvedOptions> resolve(const EngineOptions& asked, const Model& model) 
   ResolvedOptions resolved;
   EngineOptions& o = resolved.options = asked;
   if (o.threads == 0) o.threads = usable_threads();
-  o.context_tokens = resolve_context_tokens(model, o.context_tokens);
+  TROUPE_TRY(o.context_tokens, resolve_context_tokens(model, o.context_tokens));
   o.kv_precision = resolve_kv_precision(model, o.kv_precision);
   resolved.kv_type = o.kv_precision == KvPrecision::f32 ? KvType::f32 : KvType::f16;
 

@@ -71,6 +71,9 @@ struct TensorView {
   }
 };
 
+/// "[64, 172]".
+std::string dims_text(std::span<const std::uint64_t> dims);
+
 /// An opened model file: move-only; the tensor views live as long as it does. Immutable once returned by
 /// a reader, then safe to read from any thread.
 struct Checkpoint {

@@ -1,8 +1,5 @@
 #include "formats/llama2c.hpp"
 
-#include <algorithm>
-#include <bit>
-#include <cstring>
 #include <initializer_list>
 #include <limits>
 #include <string>
@@ -12,13 +9,14 @@
 #include "base/check.hpp"
 #include "base/try.hpp"
 #include "formats/field_reader.hpp"
+#include "formats/finite.hpp"
 #include "formats/llama2c_tokenizer.hpp"
 
 namespace troupe {
 namespace {
 
-constexpr std::uint64_t kHeaderBytes = 7 * sizeof(std::int32_t);
-constexpr std::int32_t kFieldMax = 1 << 24;  // far above any real model; text and noise mostly lie higher
+constexpr std::uint64_t header_bytes = 7 * sizeof(std::int32_t);
+constexpr std::int32_t field_max = 1 << 24;  // far above any real model; text and noise mostly lie higher
 
 std::string num(std::uint64_t n) {
   return std::to_string(n);
@@ -67,32 +65,10 @@ std::uint64_t bytes_of(const Run& run) {
   return n;
 }
 
-// Index of the first element that is infinite or no number, or the number of elements: all exponent bits set.
-std::size_t first_not_finite(std::span<const std::byte> data) {
-  constexpr std::size_t kChunk = 1024;  // without a branch for each element, the compiler vectorises this
-  const std::size_t count = data.size() / sizeof(float);
-  const auto at = [&](std::size_t i) {
-    std::uint32_t bits = 0;
-    std::memcpy(&bits, data.data() + i * sizeof(float), sizeof(bits));
-    if constexpr (std::endian::native == std::endian::big) bits = __builtin_bswap32(bits);
-    return static_cast<std::uint32_t>((bits & 0x7F800000U) == 0x7F800000U);
-  };
-  for (std::size_t begin = 0; begin < count; begin += kChunk) {
-    const std::size_t end = std::min(count, begin + kChunk);
-    std::uint32_t bad = 0;
-    for (std::size_t i = begin; i < end; ++i) bad |= at(i);
-    if (bad == 0) continue;
-    for (std::size_t i = begin; i < end; ++i) {
-      if (at(i) != 0) return i;
-    }
-  }
-  return count;
-}
-
 // Cuts the file into tensors. The caller has checked its size.
 Status read_tensors(FieldReader& in, const Llama2cHeader& header, std::vector<TensorView>& out) {
   std::span<const std::byte> bytes;
-  TROUPE_CHECK(in.skip(kHeaderBytes));
+  TROUPE_CHECK(in.skip(header_bytes));
   // GGUF orders by layer, this file by kind; the order of `out` is the file's.
   for (const Run& run : layout(header)) {
     const std::uint64_t copies = run.per_layer ? header.layers : 1;
@@ -131,7 +107,7 @@ void fill_metadata(const Llama2cHeader& h, Metadata& m) {
 }  // namespace
 
 std::uint64_t Llama2cHeader::file_bytes() const {
-  std::uint64_t total = kHeaderBytes;
+  std::uint64_t total = header_bytes;
   for (const Run& run : layout(*this)) {
     const std::uint64_t bytes = product({bytes_of(run), run.per_layer ? layers : 1});
     if (bytes > std::numeric_limits<std::uint64_t>::max() - total)
@@ -150,11 +126,11 @@ std::optional<Llama2cHeader> parse_llama2c_header(std::span<const std::byte> fil
   Llama2cHeader h;
   h.has_classifier = fields[5] < 0;
   if (h.has_classifier) {
-    if (fields[5] < -kFieldMax) return std::nullopt;
+    if (fields[5] < -field_max) return std::nullopt;
     fields[5] = -fields[5];
   }
   for (const std::int32_t field : fields) {
-    if (field < 1 || field > kFieldMax) return std::nullopt;
+    if (field < 1 || field > field_max) return std::nullopt;
   }
   h.dim = static_cast<std::uint64_t>(fields[0]);
   h.hidden_dim = static_cast<std::uint64_t>(fields[1]);

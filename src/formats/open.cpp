@@ -11,6 +11,7 @@
 #include "base/utf8.hpp"
 #include "formats/gguf.hpp"
 #include "formats/llama2c.hpp"
+#include "formats/smnd.hpp"
 
 namespace troupe {
 namespace {
@@ -31,6 +32,15 @@ Result<Checkpoint> open_llama2c(const std::filesystem::path& path, const File& m
   return read_llama2c(model->bytes(), path.native(), tokenizer_bytes, tokenizer_path.native(), model);
 }
 
+Result<Checkpoint> open_smnd(const std::filesystem::path& path, const File& model,
+                             const std::filesystem::path& alphabet_path) {
+  if (alphabet_path.empty()) return read_smnd(model->bytes(), path.native(), std::nullopt, model);
+  TROUPE_TRY(const File alphabet, MappedFile::open(alphabet_path));
+  const std::string_view text(reinterpret_cast<const char*>(alphabet->bytes().data()),
+                              alphabet->bytes().size());
+  return read_smnd(model->bytes(), path.native(), AlphabetText{text, alphabet_path.native()}, model);
+}
+
 }  // namespace
 
 Result<Checkpoint> open_checkpoint(const std::filesystem::path& path, const OpenCheckpointOptions& options) {
@@ -47,10 +57,7 @@ Result<Checkpoint> open_checkpoint(const std::filesystem::path& path, const Open
     }
     return read_gguf(file->bytes(), path.native(), file);
   }
-  if (begin.starts_with("SMND")) {
-    return Error{Errc::unsupported,
-                 name + " is a SmallMind checkpoint (.smnd), which this version cannot read"};
-  }
+  if (begin.starts_with("SMND")) return open_smnd(path, file, options.tokenizer);
   if (begin.starts_with("24ka")) {  // the number 0x616b3432, "ak42", that llama2.c's later layouts begin with
     return Error{Errc::unsupported, name +
                                         " is a llama2.c checkpoint of version 1 or 2; only version 0 (what "
@@ -65,8 +72,8 @@ Result<Checkpoint> open_checkpoint(const std::filesystem::path& path, const Open
   }
   return Error{Errc::bad_file,
                name + " begins with " + in_quotes(begin.substr(0, 8)) +
-                   ", which is no known model format; known are GGUF (.gguf) and llama2.c version 0 "
-                   "(.bin) (file size " +
+                   ", which is no known model format; known are GGUF (.gguf), SMND (.smnd) and "
+                   "llama2.c version 0 (.bin) (file size " +
                    std::to_string(file->bytes().size()) + " bytes)"};
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/try.hpp"
+#include "base/utf8.hpp"
 
 namespace troupe {
 namespace {
@@ -108,20 +109,30 @@ Status read_rope(const Checkpoint& checkpoint, const KeyReader& keys, ModelConfi
 
 Result<ModelConfig> read_config(const Checkpoint& checkpoint) {
   ModelConfig config;
-  TROUPE_TRY(config.architecture, checkpoint.metadata.need_string("general.architecture"));
-  if (config.architecture != "llama") {
+  TROUPE_TRY(const std::string name, checkpoint.metadata.need_string("general.architecture"));
+  const Architecture* architecture = find_architecture(name);
+  if (architecture == nullptr) {
     return Error{Errc::unsupported,
-                 "general.architecture is \"" + config.architecture + "\"; supported: llama", 0};
+                 "general.architecture is " + in_quotes(name) + "; supported: " + architecture_names(), 0};
   }
-  const KeyReader keys(checkpoint.metadata, config.architecture);
+  config.architecture = *architecture;
+  const KeyReader keys(checkpoint.metadata, name);
   TROUPE_TRY(config.layers, keys.dimension("block_count"));
   TROUPE_TRY(config.width, keys.dimension("embedding_length"));
   TROUPE_TRY(config.heads, keys.dimension("attention.head_count"));
   TROUPE_TRY(config.kv_heads, keys.dimension_or("attention.head_count_kv", config.heads));
   TROUPE_TRY(config.ffn_width, keys.dimension("feed_forward_length"));
   TROUPE_TRY(config.context_tokens, keys.dimension("context_length"));
-  TROUPE_TRY(const double eps, keys.positive_or("attention.layer_norm_rms_epsilon", 1e-5));
+  const char* eps_key = architecture->norm == NormKind::rms ? "attention.layer_norm_rms_epsilon"
+                                                            : "attention.layer_norm_epsilon";
+  TROUPE_TRY(const double eps, keys.positive_or(eps_key, 1e-5));
   config.norm_eps = static_cast<float>(eps);
+
+  if (architecture->feed_forward == FeedForwardKind::gelu_plain) {
+    // Without the key the file is one made for ggml, which computes gelu that way and no other.
+    TROUPE_TRY(const auto gelu_f16, checkpoint.metadata.get_bool(keys.key("gelu_f16")));
+    config.gelu_f16 = gelu_f16.value_or(true);
+  }
 
   if (config.heads % config.kv_heads != 0) {
     return bad(keys.key("attention.head_count_kv") + " is " + std::to_string(config.kv_heads) +
@@ -149,7 +160,9 @@ Result<ModelConfig> read_config(const Checkpoint& checkpoint) {
                      "; mixtures of experts are not supported",
                  0};
   }
-  TROUPE_TRY_STATUS(read_rope(checkpoint, keys, config));
+  if (architecture->positions == PositionKind::rotary) {
+    TROUPE_TRY_STATUS(read_rope(checkpoint, keys, config));
+  }
 
   const TensorView* embedding = checkpoint.find("token_embd.weight");
   if (embedding == nullptr)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/try.hpp"
 #include "model/forward.hpp"
 
 namespace troupe {
@@ -11,8 +12,18 @@ KvPrecision resolve_kv_precision(const Model& model, KvPrecision precision) noex
   return model.info().weight_types == "F32" ? KvPrecision::f32 : KvPrecision::f16;
 }
 
-std::uint32_t resolve_context_tokens(const Model& model, std::uint32_t asked) noexcept {
-  return asked != 0 ? asked : std::clamp<std::uint32_t>(model.info().context_tokens, 512, 8192);
+Result<std::uint32_t> resolve_context_tokens(const Model& model, std::uint32_t asked) {
+  const std::uint32_t stated = model.info().context_tokens;
+  if (model.parts().config.architecture.positions == PositionKind::rotary) {
+    return asked != 0 ? asked : std::clamp<std::uint32_t>(stated, 512, 8192);
+  }
+  if (asked > stated) {
+    return Error{Errc::bad_argument,
+                 "context_tokens is " + std::to_string(asked) + ", but the model has learned only " +
+                     std::to_string(stated) + " positions",
+                 0};
+  }
+  return asked != 0 ? asked : std::min<std::uint32_t>(stated, 8192);
 }
 
 Result<std::vector<std::vector<float>>> evaluate_logits(const Model& model, std::span<const Token> tokens,
@@ -27,7 +38,7 @@ Result<std::vector<std::vector<float>>> evaluate_logits(const Model& model, std:
                    0};
     }
   }
-  const std::uint32_t context = resolve_context_tokens(model, options.context_tokens);
+  TROUPE_TRY(const std::uint32_t context, resolve_context_tokens(model, options.context_tokens));
   if (tokens.size() > context) {
     return Error{Errc::context_exceeded,
                  "the prompt has " + std::to_string(tokens.size()) + " tokens, but the context only " +

@@ -13,8 +13,8 @@ namespace troupe {
 KvPrecision resolve_kv_precision(const Model& model, KvPrecision precision) noexcept;
 
 /// The context that `asked` stands for with this model: itself, or for 0 the default that EngineOptions
-/// documents.
-std::uint32_t resolve_context_tokens(const Model& model, std::uint32_t asked) noexcept;
+/// documents. Errors: bad_argument when it asks for more positions than a model with learned ones has.
+Result<std::uint32_t> resolve_context_tokens(const Model& model, std::uint32_t asked);
 
 /// Logits without actors: runs `tokens` as one sequence, in steps of options.step_tokens_max, and returns the
 /// last position's row, or with `all` one row per token; f32 [vocab] each. Errors: bad_argument (a token out

@@ -23,13 +23,20 @@ void Forward::run(const StepBatch& batch, LogitsBlock& logits) {
   compute_logits(batch, logits);
 }
 
+/// x = embedding[token], and + positions[position] where those are learned.
 void Forward::embed(const StepBatch& batch) {
+  const bool learned = config_.architecture.positions == PositionKind::learned;
   x_.resize(rows_ * config_.width);
   h_.resize(rows_ * config_.width);
   for (std::size_t r = 0; r < rows_; ++r) {
-    const Token token = batch.rows[r].token;
-    TROUPE_CHECK(token >= 0 && static_cast<std::uint32_t>(token) < config_.vocab_size);
-    model_.weights.embedding.read_row(static_cast<std::size_t>(token), x_.data() + r * config_.width);
+    const StepRow& row = batch.rows[r];
+    float* x = x_.data() + r * config_.width;
+    TROUPE_CHECK(row.token >= 0 && static_cast<std::uint32_t>(row.token) < config_.vocab_size);
+    model_.weights.embedding.read_row(static_cast<std::size_t>(row.token), x);
+    if (!learned) continue;
+    TROUPE_CHECK(row.position < config_.context_tokens);
+    model_.weights.positions.read_row(row.position, h_.data());
+    add_in_place(x, h_.data(), config_.width);
   }
 }
 
@@ -64,7 +71,7 @@ void Forward::set_positions(const StepBatch& batch) {
   }
 }
 
-/// x += W_o attention(rope(W_q norm(x)), rope(W_k norm(x)), W_v norm(x))
+/// x += W_o attention(rope(W_q norm(x)), rope(W_k norm(x)), W_v norm(x)); rope only with rotary positions
 void Forward::attend(const StepBatch& batch, std::size_t layer) {
   const LayerWeights& weights = model_.weights.layers[layer];
   const AttentionLayer& place = cache_.layer(layer);
@@ -77,7 +84,7 @@ void Forward::attend(const StepBatch& batch, std::size_t layer) {
   attended_.resize(rows_ * q_width);
   attention_rows_.resize(rows_);
 
-  norm(x_.data(), weights.attention_norm, rows_, h_.data());
+  normalise(x_.data(), weights.attention_norm, rows_, h_.data());
   activations_.assign(h_.data(), rows_, config_.width);
   multiply(weights.query, q_.data());
   multiply(weights.key, k_.data());
@@ -86,10 +93,13 @@ void Forward::attend(const StepBatch& batch, std::size_t layer) {
   pool_.parallel_for(rows_, [&](std::size_t r, unsigned) {
     float* q = q_.data() + r * q_width;
     float* k = k_.data() + r * kv_width;
-    const float* cosines = cosines_.data() + r * pairs;
-    const float* sines = sines_.data() + r * pairs;
-    rope(config_.rope_style, q, config_.heads, config_.head_dim, config_.rope_dim, cosines, sines);
-    rope(config_.rope_style, k, config_.kv_heads, config_.head_dim, config_.rope_dim, cosines, sines);
+    if (pairs != 0) {
+      const RopeStyle style = config_.architecture.rope_style;
+      const float* cosines = cosines_.data() + r * pairs;
+      const float* sines = sines_.data() + r * pairs;
+      rope(style, q, config_.heads, config_.head_dim, config_.rope_dim, cosines, sines);
+      rope(style, k, config_.kv_heads, config_.head_dim, config_.rope_dim, cosines, sines);
+    }
     const std::size_t position = batch.rows[r].position;
     const std::span pages(page_table_.data() + page_table_start_[r], pages_count_[r]);
     // The cache hands out its pages for writing to the one Forward that fills them.
@@ -104,18 +114,29 @@ void Forward::attend(const StepBatch& batch, std::size_t layer) {
   add(x_.data(), h_.data());
 }
 
-/// x += W_down (silu(W_gate norm(x)) · W_up norm(x))
+/// x += W_down (silu(W_gate norm(x)) · W_up norm(x)), or without a gate x += W_down gelu(W_up norm(x))
 void Forward::feed_forward(const LayerWeights& layer) {
-  gate_.resize(rows_ * config_.ffn_width);
-  up_.resize(rows_ * config_.ffn_width);
-  norm(x_.data(), layer.ffn_norm, rows_, h_.data());
+  const std::size_t width = config_.ffn_width;
+  const bool gated = config_.architecture.feed_forward == FeedForwardKind::silu_gated;
+  up_.resize(rows_ * width);
+  normalise(x_.data(), layer.ffn_norm, rows_, h_.data());
   activations_.assign(h_.data(), rows_, config_.width);
-  multiply(layer.ffn_gate, gate_.data());
   multiply(layer.ffn_up, up_.data());
+  if (gated) {
+    gate_.resize(rows_ * width);
+    multiply(layer.ffn_gate, gate_.data());
+  }
+  float* hidden = gated ? gate_.data() : up_.data();
   pool_.parallel_for(rows_, [&](std::size_t r, unsigned) {
-    silu_mul(gate_.data() + r * config_.ffn_width, up_.data() + r * config_.ffn_width, config_.ffn_width);
+    if (gated) {
+      silu_mul(hidden + r * width, up_.data() + r * width, width);
+    } else if (config_.gelu_f16) {
+      gelu_f16(hidden + r * width, width);
+    } else {
+      gelu(hidden + r * width, width);
+    }
   });
-  activations_.assign(gate_.data(), rows_, config_.ffn_width);
+  activations_.assign(hidden, rows_, width);
   multiply(layer.ffn_down, h_.data());
   add(x_.data(), h_.data());
 }
@@ -135,15 +156,20 @@ void Forward::compute_logits(const StepBatch& batch, LogitsBlock& logits) {
     }
     ++wanted;
   }
-  norm(x_.data(), model_.weights.output_norm, wanted, h_.data());
+  normalise(x_.data(), model_.weights.output_norm, wanted, h_.data());
   activations_.assign(h_.data(), wanted, config_.width);
   matmul(model_.weights.output_matrix(), activations_, logits.values.data(), logits.vocab, pool_);
 }
 
-void Forward::norm(const float* x, const AlignedBuffer<float>& weight, std::size_t rows, float* out) {
+void Forward::normalise(const float* x, const Norm& norm, std::size_t rows, float* out) {
+  const std::size_t width = config_.width;
   pool_.parallel_for(rows, [&](std::size_t r, unsigned) {
-    rms_norm(x + r * config_.width, weight.data(), config_.norm_eps, 1, config_.width,
-             out + r * config_.width);
+    if (config_.architecture.norm == NormKind::rms) {
+      rms_norm(x + r * width, norm.weight.data(), config_.norm_eps, 1, width, out + r * width);
+    } else {
+      layer_norm(x + r * width, norm.weight.data(), norm.bias.data(), config_.norm_eps, 1, width,
+                 out + r * width);
+    }
   });
 }
 

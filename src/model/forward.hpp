@@ -31,7 +31,8 @@ class Forward {
 
   /// Computes all rows, appends their keys and values to the cache and writes the logits of the rows that
   /// want them. Preconditions (checked, abort): tokens within the vocabulary, sequences open, positions
-  /// continue their sequence. Throws std::bad_alloc only.
+  /// continue their sequence and, where they are learned, lie within the
+  /// model's table. Throws std::bad_alloc only.
   void run(const StepBatch& batch, LogitsBlock& logits);
 
  private:
@@ -41,7 +42,7 @@ class Forward {
   void feed_forward(const LayerWeights& layer);
   void compute_logits(const StepBatch& batch, LogitsBlock& logits);
 
-  void norm(const float* x, const AlignedBuffer<float>& weight, std::size_t rows, float* out);
+  void normalise(const float* x, const Norm& norm, std::size_t rows, float* out);
   void multiply(const Linear& linear, float* y);
   void add(float* x, const float* y);
 
@@ -58,7 +59,7 @@ class Forward {
   AlignedBuffer<float> k_;                     // [rows, kv_heads * head_dim]
   AlignedBuffer<float> v_;                     // [rows, kv_heads * head_dim]
   AlignedBuffer<float> attended_;              // [rows, heads * head_dim]
-  AlignedBuffer<float> gate_;                  // [rows, ffn_width]
+  AlignedBuffer<float> gate_;                  // [rows, ffn_width]: unused without a gate
   AlignedBuffer<float> up_;                    // [rows, ffn_width]
   AlignedBuffer<float> cosines_;               // [rows, rope_dim / 2]
   AlignedBuffer<float> sines_;                 // [rows, rope_dim / 2]

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <system_error>
 
 #include "base/memory.hpp"
 #include "base/try.hpp"
@@ -59,7 +60,7 @@ Result<std::shared_ptr<const Model>> load_model(const Checkpoint& checkpoint, co
   ModelInfo& info = parts->info;
   TROUPE_TRY(const auto stated_name, checkpoint.metadata.get_string("general.name"));
   info.name = stated_name.value_or(name);
-  info.architecture = parts->config.architecture;
+  info.architecture = parts->config.architecture.name;
   info.format = checkpoint.format;
   info.weight_types = weight_types(checkpoint);
   for (const TensorView& tensor : checkpoint.tensors) info.parameters += tensor.elements();
@@ -79,6 +80,7 @@ Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& pa
   // Files are foreign: a size that slipped past the checks must end as an error here, not as an exception
   // there.
   try {
+    if (progress && !progress(0)) return Error{Errc::cancelled, "loading was cancelled", 0};
     OpenCheckpointOptions open_options;
     open_options.tokenizer = options.tokenizer;
     TROUPE_TRY(const Checkpoint checkpoint, open_checkpoint(path, open_options));
@@ -91,6 +93,25 @@ Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& pa
     return model;
   } catch (const std::bad_alloc&) {
     return Error{Errc::too_large, path.string() + ": out of memory while loading", 0};
+  }
+}
+
+std::future<Result<std::shared_ptr<const Model>>> Model::open_async(std::filesystem::path path,
+                                                                    ModelOptions options,
+                                                                    LoadProgress progress,
+                                                                    std::stop_token cancel) {
+  const LoadProgress goes_on = [progress = std::move(progress), cancel = std::move(cancel)](double share) {
+    return (!progress || progress(share)) && !cancel.stop_requested();
+  };
+  try {
+    return std::async(std::launch::async, [path = std::move(path), options = std::move(options), goes_on] {
+      return open(path, options, goes_on);
+    });
+  } catch (const std::system_error& error) {
+    std::promise<Result<std::shared_ptr<const Model>>> failed;
+    failed.set_value(
+        Error{Errc::io, std::string("cannot start a thread to load the model: ") + error.what(), 0});
+    return failed.get_future();
   }
 }
 

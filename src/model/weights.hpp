@@ -19,23 +19,29 @@ struct Linear {
   AlignedBuffer<float> bias;  // [out], or empty
 };
 
+struct Norm {
+  AlignedBuffer<float> weight;  // [width]
+  AlignedBuffer<float> bias;    // [width]; empty for an rms norm
+};
+
 struct LayerWeights {
-  AlignedBuffer<float> attention_norm;  // [width]
-  Linear query;                         // [heads * head_dim, width]
-  Linear key;                           // [kv_heads * head_dim, width]
-  Linear value;                         // [kv_heads * head_dim, width]
-  Linear attention_output;              // [width, heads * head_dim]
-  AlignedBuffer<float> ffn_norm;        // [width]
-  Linear ffn_gate;                      // [ffn_width, width]
-  Linear ffn_up;                        // [ffn_width, width]
-  Linear ffn_down;                      // [width, ffn_width]
+  Norm attention_norm;
+  Linear query;             // [heads * head_dim, width]
+  Linear key;               // [kv_heads * head_dim, width]
+  Linear value;             // [kv_heads * head_dim, width]
+  Linear attention_output;  // [width, heads * head_dim]
+  Norm ffn_norm;
+  Linear ffn_gate;  // [ffn_width, width]; empty without a gate
+  Linear ffn_up;    // [ffn_width, width]
+  Linear ffn_down;  // [width, ffn_width]
 };
 
 struct Weights {
   PackedMatrix embedding;            // [vocab, width]: read row by row; also the output when that is tied
+  PackedMatrix positions;            // [context, width]: read row by row; empty with rotary positions
   std::vector<LayerWeights> layers;  // [layers]
-  AlignedBuffer<float> output_norm;  // [width]
-  PackedMatrix output;               // [vocab, width]; empty (0 rows) when tied to the embedding
+  Norm output_norm;
+  PackedMatrix output;  // [vocab, width]; empty (0 rows) when tied to the embedding
 
   const PackedMatrix& output_matrix() const { return output.rows() != 0 ? output : embedding; }
 };

@@ -6,6 +6,7 @@
 #include "base/utf8.hpp"
 #include "tokenizer/bpe.hpp"
 #include "tokenizer/char.hpp"
+#include "tokenizer/none.hpp"
 #include "tokenizer/spm.hpp"
 
 namespace troupe {
@@ -45,6 +46,7 @@ constexpr Algorithm algorithms[] = {{"llama", load_spm}, {"gpt2", load_bpe}, {"c
 
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const Checkpoint& checkpoint) {
   TROUPE_TRY(const std::string model, checkpoint.metadata.need_string(model_key));
+  if (model == "none" || model == "no_vocab") return NoTokenizer::create(checkpoint);
   std::string known;
   for (const Algorithm& algorithm : algorithms) {
     if (algorithm.model == model) return algorithm.load(checkpoint.metadata);

@@ -10,6 +10,7 @@
 #include "formats/gguf.hpp"
 #include "formats/gguf_writer.hpp"
 #include "formats/llama2c.hpp"
+#include "formats/smnd.hpp"
 #include "tests/formats/allocation_meter.hpp"
 #include "tests/formats/raw_file.hpp"
 #include "tests/support/catch.hpp"
@@ -140,6 +141,28 @@ TEST_CASE("a llama2.c checkpoint cut off or longer by any length is refused", "[
     if (read_llama2c(as_bytes(file), "x", exact.bytes(), "t", nullptr))
       FAIL("tokenizer accepted with " << length);
   }
+}
+
+TEST_CASE("a SMND file cut off or longer by any length is refused", "[formats]") {
+  const std::string file = RawSmnd().bytes();
+  const auto whole = read_smnd(as_bytes(file), "x", std::nullopt, nullptr);
+  if (!whole) FAIL(whole.error().message);
+  for (std::size_t length = 0; length < file.size(); ++length) {
+    const Exact exact(std::string_view(file).substr(0, length));
+    const auto result = read_smnd(exact.bytes(), "x", std::nullopt, nullptr);
+    if (result) FAIL("accepted with " << length << " of " << file.size() << " bytes");
+    if (!is_one_clean_line(result.error().message)) FAIL(result.error().message);
+  }
+  CHECK_FALSE(read_smnd(as_bytes(file + '\0'), "x", std::nullopt, nullptr));
+}
+
+TEST_CASE("random damage to a SMND file is refused or harmless", "[formats]") {
+  RawSmnd small;
+  small.extra = R"({"Alphabet":"abcdef","note":[1,{"a":null}],"general.name":"x"})";
+  const std::size_t accepted = mutate(
+      small.bytes(), 4, 20000, [](auto bytes) { return read_smnd(bytes, "x", std::nullopt, nullptr); });
+  CHECK(accepted > 1000);
+  CHECK(accepted < 17000);
 }
 
 TEST_CASE("random damage to a llama2.c checkpoint or tokenizer is refused or harmless", "[formats]") {

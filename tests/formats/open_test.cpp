@@ -50,18 +50,26 @@ TEST_CASE("an unknown file is refused by its first bytes and the formats known",
   refused(std::string(1000, '\xFF'), Errc::bad_file, "\\xff");
   refused("GGU", Errc::bad_file, "begins with 'GGU'");
   refused("GGUF", Errc::bad_file, "version");
-  refused("SMND\x01\0\0\0", Errc::unsupported, "SmallMind");
+  refused("SMND", Errc::bad_file, "version");
+  refused(std::string_view("SMND\x02\0\0\0", 8), Errc::unsupported, "its version is 2");
   refused(raw(std::uint32_t{0x616B3432}) + raw(std::int32_t{1}), Errc::unsupported, "version 1 or 2");
   refused("version https://git-lfs.github.com/spec/v1\noid sha256:0", Errc::bad_file, "git lfs pull");
   refused(RawLlama2c().bytes() + "x", Errc::bad_file, "llama2.c");
 }
 
-TEST_CASE("the SmallMind checkpoint is refused by its format's name", "[formats]") {
-  const auto path = shared_data("smnd/demo-model.smnd");
-  if (!path) return;
-  const auto result = open_checkpoint(*path);
-  REQUIRE_FALSE(result);
-  CHECK(result.error().code == Errc::unsupported);
+TEST_CASE("a SmallMind checkpoint opens with the alphabet that is named for it", "[formats]") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("model", RawSmnd().bytes());
+  const auto plain = open_checkpoint(path);
+  if (!plain) FAIL(plain.error().message);
+  CHECK(plain->format == "SMND v1");
+  CHECK(*plain->metadata.need_string("tokenizer.ggml.model") == "none");
+  const auto spoken = open_checkpoint(path, {folder.file("alphabet.txt", "bad cafe")});
+  if (!spoken) FAIL(spoken.error().message);
+  CHECK(*spoken->metadata.need_string("tokenizer.ggml.model") == "char");
+  const auto missing = open_checkpoint(path, {folder.path() / "none.txt"});
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().code == Errc::io);
 }
 
 TEST_CASE("a tokenizer named for a GGUF file is refused rather than ignored", "[formats]") {

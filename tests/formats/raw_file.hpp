@@ -117,4 +117,69 @@ struct RawTokenizer {
   }
 };
 
+/// One parameter of an SMND file: `count` as stored, the values counting up by 1/1024 from `first`.
+struct RawParameter {
+  std::vector<std::int32_t> dims;
+  std::optional<std::int32_t> rank;   // without: as many as there are dims
+  std::optional<std::int32_t> count;  // without: the product of dims
+  std::string values;
+
+  std::string bytes() const {
+    std::string out = raw(rank.value_or(static_cast<std::int32_t>(dims.size())));
+    for (const std::int32_t dim : dims) out += raw(dim);
+    return out + raw(count.value_or(static_cast<std::int32_t>(values.size() / 4))) + values;
+  }
+};
+
+/// A SmallMind checkpoint of 6 tokens, 5 positions, width 4, 2 heads and one layer.
+struct RawSmnd {
+  std::string magic = "SMND";
+  std::int32_t version = 1;
+  std::int64_t reserved = 0;
+  std::optional<std::int32_t> metadata_length;
+  std::string extra = "{}";
+  std::string metadata =
+      R"({"ModelType":"TransformerModel","VocabSize":6,"BlockSize":5,"EmbedDim":4,"NumHeads":2,)"
+      R"("NumLayers":1,"FfnHiddenDim":16,"Extra":@})";  // @: extra
+  std::optional<std::int32_t> count;
+  std::vector<RawParameter> parameters;
+  std::string tail;
+
+  RawSmnd() {
+    float next = 0;
+    const auto add = [&](std::vector<std::int32_t> dims) {
+      RawParameter parameter;
+      std::int32_t n = 1;
+      for (const std::int32_t dim : dims) n *= dim;
+      parameter.dims = std::move(dims);
+      for (std::int32_t i = 0; i < n; ++i) parameter.values += raw(next++ / 1024.0F);
+      parameters.push_back(std::move(parameter));
+    };
+    add({6, 4}), add({5, 4});                         // embeddings: from 0, 24
+    add({4}), add({4}), add({12, 4}), add({12});      // norm, qkv: from 44, 48, 52, 100
+    add({4, 4}), add({4}), add({4}), add({4});        // output, norm: from 112, 128, 132, 136
+    add({16, 4}), add({16}), add({4, 16}), add({4});  // up, down: from 140, 204, 220, 284
+    add({4}), add({4}), add({6, 4});                  // norm, output: from 288, 292, 296
+  }
+
+  /// The metadata with `from` (which must be in it) replaced.
+  RawSmnd& with(std::string_view from, std::string_view to) {
+    metadata.replace(metadata.find(from), from.size(), to);
+    return *this;
+  }
+  std::string json() const {
+    std::string out = metadata;
+    if (const auto at = out.find('@'); at != std::string::npos) out.replace(at, 1, extra);
+    return out;
+  }
+  std::string bytes() const {
+    const std::string text = json();
+    std::string out = magic + raw(version) + raw(reserved) +
+                      raw(metadata_length.value_or(static_cast<std::int32_t>(text.size()))) + text +
+                      raw(count.value_or(static_cast<std::int32_t>(parameters.size())));
+    for (const RawParameter& parameter : parameters) out += parameter.bytes();
+    return out + tail;
+  }
+};
+
 }  // namespace troupe::test

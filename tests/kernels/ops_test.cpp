@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/f16.hpp"
 #include "kernels/reference/reference.hpp"
 #include "kernels/samples.hpp"
 #include "support/catch.hpp"
@@ -56,6 +57,29 @@ TEST_CASE("rms_norm agrees with the reference, also in place", "[kernels][ops]")
   }
 }
 
+TEST_CASE("layer_norm agrees with the reference, also in place", "[kernels][ops]") {
+  for (const std::size_t cols : sizes) {
+    Samples samples(cols);
+    std::vector<float> x = samples.values(3 * cols, 4);
+    for (std::size_t i = cols; i < 2 * cols; ++i) x[i] += 300;  // a mean far larger than the deviation
+    const std::vector<float> weight = samples.values(cols), bias = samples.values(cols);
+    on_every_target([&] {
+      std::vector<float> out(x.size()), in_place = x;
+      layer_norm(x.data(), weight.data(), bias.data(), 1e-5f, 3, cols, out.data());
+      layer_norm(in_place.data(), weight.data(), bias.data(), 1e-5f, 3, cols, in_place.data());
+      CHECK(same_bits(out, in_place));
+      for (std::size_t r = 0; r < 3; ++r) {
+        // The mean is rounded to f32: half an ulp of 300, over a deviation of 2.3.
+        const double absolute = r == 1 ? 3e-5 : 2e-6;
+        check_close(std::span(out).subspan(r * cols, cols),
+                    reference::layer_norm(std::span(x).subspan(r * cols, cols), weight, bias, 1e-5f), 1e-6,
+                    cols < 3 ? 100 * absolute : absolute);
+      }
+      return out;
+    });
+  }
+}
+
 TEST_CASE("add_in_place adds", "[kernels][ops]") {
   for (const std::size_t n : sizes) {
     Samples samples(n);
@@ -95,6 +119,55 @@ TEST_CASE("silu_mul gives an element the same bits wherever it stands", "[kernel
       CHECK(same_bits({&one, 1}, {&all[i], 1}));
     }
     return all;
+  });
+}
+
+TEST_CASE("gelu agrees with its tanh form over the whole range of float", "[kernels][ops]") {
+  std::vector<float> x{0.0f,  -0.0f, 1e-30f, -1e-30f, 1.0f,    -1.0f, 5.0f,
+                       -5.0f, 10.0f, -12.0f, 1000.0f, -1000.f, 3e38f, -3e38f};
+  Samples samples(5);
+  for (int i = 0; i < 5000; ++i) x.push_back(samples.value(i % 2 == 0 ? 3.0f : 12.0f));
+  on_every_target([&] {
+    std::vector<float> out = x;
+    gelu(out.data(), out.size());
+    // Far below zero the tanh form cancels, in double too; the value there is below 1e-6 and irrelevant.
+    check_close(out, reference::gelu(x), 2e-6, 1e-12);
+    return out;
+  });
+}
+
+TEST_CASE("gelu gives an element the same bits wherever it stands", "[kernels][ops]") {
+  Samples samples(6);
+  const std::vector<float> x = samples.values(40, 4);
+  on_every_target([&] {
+    std::vector<float> all = x;
+    gelu(all.data(), all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      float one = x[i];
+      gelu(&one, 1);
+      CHECK(same_bits({&one, 1}, {&all[i], 1}));
+    }
+    return all;
+  });
+}
+
+TEST_CASE("gelu_f16 rounds argument and result to f16, and knows its ends", "[kernels][ops]") {
+  std::vector<float> x{-10.0f, -11.0f, -3e38f, 10.0f, 10.01f, 3e38f, 0.0f};
+  Samples samples(7);
+  while (x.size() < 3000) x.push_back(samples.value(9.99f));
+  on_every_target([&] {
+    std::vector<float> out = x;
+    gelu_f16(out.data(), out.size());
+    CHECK(std::vector<float>(out.begin(), out.begin() + 7) ==
+          std::vector<float>{0, 0, 0, 10.0f, 10.01f, 3e38f, 0});
+    for (std::size_t i = 7; i < x.size(); ++i) {
+      const float argument = f16_to_f32(f32_to_f16(x[i]));
+      const double expected = reference::gelu({&argument, 1})[0];
+      INFO(x[i]);
+      CHECK(f16_to_f32(f32_to_f16(out[i])) == out[i]);
+      REQUIRE(std::fabs(out[i] - expected) <= 0x1.01p-11 * std::fabs(expected) + 0x1.01p-25);
+    }
+    return out;
   });
 }
 

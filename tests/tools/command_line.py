@@ -8,7 +8,7 @@ import unittest
 
 from program import MODEL, SHARED, STORIES, TROUPE, main, needs_model, run
 
-SUBCOMMANDS = ("chat", "generate", "tokenize", "inspect", "logits")
+SUBCOMMANDS = ("chat", "generate", "tokenize", "inspect", "convert", "logits")
 
 
 class CommandLine(unittest.TestCase):
@@ -42,7 +42,7 @@ class CommandLine(unittest.TestCase):
         self.usage_error()
 
     def test_subcommands_that_do_not_exist_yet_are_refused(self):
-        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template", "convert", "train"):
+        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template", "train"):
             self.usage_error(name)
 
     def test_a_missing_model_argument_is_a_usage_error(self):

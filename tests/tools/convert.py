@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""troupe convert from outside."""
+
+import json
+import os
+import struct
+import tempfile
+import unittest
+from pathlib import Path
+
+from program import MODEL, SHARED, STORIES, main, run
+
+DEMO = SHARED / "data/smnd/demo-model.smnd"
+BIN = STORIES / "stories260K.bin"
+needs_files = unittest.skipUnless(DEMO.exists() and BIN.exists(), f"no test data at {DEMO} and {BIN}")
+
+
+@needs_files
+class Convert(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def path(self, name):
+        return str(Path(self.folder.name, name))
+
+    def ok(self, *arguments):
+        done = run("convert", *map(str, arguments))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, b"")
+        return done.stderr.decode()
+
+    def refused(self, status, *arguments):
+        done = run("convert", *map(str, arguments))
+        self.assertEqual((done.returncode, done.stdout), (status, b""), done.stderr)
+        text = done.stderr.decode()
+        self.assertEqual(text.count("\n"), 1, text)
+        return text
+
+    def logits(self, model, tokens):
+        done = run("logits", str(model), "--tokens", tokens, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)["logits"]
+
+    def test_a_smallmind_checkpoint_comes_back_the_same_directly_and_through_gguf(self):
+        self.ok(DEMO, self.path("a.smnd"))
+        self.assertEqual(Path(self.path("a.smnd")).read_bytes(), DEMO.read_bytes())
+        self.ok(DEMO, self.path("b.gguf"))
+        self.ok(self.path("b.gguf"), self.path("c.smnd"))
+        self.assertEqual(Path(self.path("c.smnd")).read_bytes(), DEMO.read_bytes())
+        self.assertEqual(self.logits(self.path("b.gguf"), "1,2,3"), self.logits(DEMO, "1,2,3"))
+
+    def test_an_alphabet_given_once_is_kept(self):
+        alphabet = self.path("alphabet.txt")
+        Path(alphabet).write_text("ABCDEFGHIJKLMNOPQRSTUVWX" + "abcdefghijklmnopqrstuvwxyz")
+        said = self.ok(DEMO, self.path("plain.gguf"))
+        self.assertIn("holds no vocabulary", said)
+        said = self.ok(DEMO, self.path("a.smnd"), "--tokenizer", alphabet)
+        self.assertNotIn("holds no vocabulary", said)
+        self.ok(self.path("a.smnd"), self.path("b.gguf"), "--type", "q8_0")
+        done = run("tokenize", self.path("b.gguf"), "AXaz", "--json")
+        self.assertEqual(json.loads(done.stdout)["tokens"], [0, 23, 24, 49])
+        done = run("tokenize", str(DEMO), "AXaz", "--tokenizer", alphabet, "--json")
+        self.assertEqual(json.loads(done.stdout)["tokens"], [0, 23, 24, 49])
+
+    def test_a_llama2c_checkpoint_becomes_gguf_of_every_type(self):
+        story = ("generate", "-p", "Once upon a time", "-n", "40", "--temperature", "0")
+        expected = run(story[0], MODEL, *story[1:])
+        self.assertEqual(expected.returncode, 0, expected.stderr)
+        sizes = []
+        for kind in ("f32", "f16", "q8_0", "q4_0"):
+            out = self.path(f"{kind}.gguf")
+            said = self.ok(BIN, out, "--type", kind)
+            self.assertEqual(said.count("blk.0.ffn_down.weight stays F32: its rows of 172"), kind[0] == "q")
+            sizes.append(os.path.getsize(out))
+            done = run(story[0], out, *story[1:])
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertGreater(len(done.stdout), 20)
+            if kind == "f32":
+                self.assertEqual(done.stdout, expected.stdout)
+        self.assertEqual(sizes, sorted(sizes, reverse=True))
+
+    def test_quantized_weights_are_decoded_for_smnd_and_that_is_said(self):
+        self.ok(DEMO, self.path("q.gguf"), "--type", "q8_0")
+        said = self.ok(self.path("q.gguf"), self.path("q.smnd"))
+        self.assertIn("decoded to F32", said)
+        for a, b in zip(self.logits(self.path("q.smnd"), "1,2,3")[0], self.logits(DEMO, "1,2,3")[0]):
+            self.assertAlmostEqual(a, b, delta=0.1)
+
+    def test_the_input_is_never_overwritten(self):
+        copy = self.path("a.smnd")
+        Path(copy).write_bytes(DEMO.read_bytes())
+        os.symlink(copy, self.path("link.smnd"))
+        os.link(copy, self.path("hard.gguf"))
+        for out in (copy, self.path("link.smnd"), self.path("hard.gguf"), self.path("./a.smnd")):
+            self.assertIn("is the same file", self.refused(2, copy, out))
+        self.assertEqual(Path(copy).read_bytes(), DEMO.read_bytes())
+
+    def test_wrong_uses_are_named(self):
+        self.assertIn("IN and OUT", self.refused(2, DEMO))
+        self.assertIn("'x.bin'", self.refused(2, DEMO, "x.bin"))
+        self.assertIn("--type", self.refused(2, DEMO, self.path("x.gguf"), "--type", "q5_0"))
+        self.assertIn("f32 only", self.refused(2, DEMO, self.path("x.smnd"), "--type", "f16"))
+        self.assertIn("'llama'", self.refused(1, BIN, self.path("x.smnd")))
+        self.assertIn("/nowhere", self.refused(1, DEMO, "/nowhere/x.gguf"))
+        self.assertIn("cannot open", self.refused(1, self.path("none.gguf"), self.path("x.gguf")))
+        self.assertEqual(os.listdir(self.folder.name), [])
+
+    def test_damaged_files_are_refused_and_leave_no_output(self):
+        data = DEMO.read_bytes()
+        metadata = struct.unpack_from("<i", data, 16)[0]
+        first = 20 + metadata + 4 + 12 + 4  # the first value of the first parameter
+        damaged = {
+            "cut": data[:-1],
+            "longer": data + b"\0",
+            "nan": data[:first] + struct.pack("<f", float("nan")) + data[first + 4:],
+            "count": data[:20 + metadata] + struct.pack("<i", 28) + data[24 + metadata:],
+            "n": data[:first - 4] + struct.pack("<i", 3199) + data[first:],
+        }
+        for name, content in damaged.items():
+            Path(self.path("in.smnd")).write_bytes(content)
+            with self.subTest(name):
+                self.assertIn("in.smnd", self.refused(1, self.path("in.smnd"), self.path("out.gguf")))
+                self.assertFalse(os.path.exists(self.path("out.gguf")))
+
+
+if __name__ == "__main__":
+    main()
