@@ -25,6 +25,7 @@ class BatcherState {
   }
 
   void open(const OpenSequence& m) {
+    end_with(self_->current_sender());
     Sequence& sequence = sequences_[m.sequence];
     sequence.open_failed = !stepper_->open(m.sequence, m.tokens_max);
     // Its generator is about to ask: waiting for it lets requests that start together step together.
@@ -66,6 +67,11 @@ class BatcherState {
     schedule();
   }
 
+  void quit() {
+    config_.counters->kv_pages_used.store(0, std::memory_order_relaxed);
+    self_->quit();
+  }
+
   void tick(const StepTick& m) {
     if (m.number != tick_number_) return;  // a timer of a step that has run already
     ++tick_number_;
@@ -87,6 +93,14 @@ class BatcherState {
 
     std::size_t waiting() const { return tokens.size() - taken; }
   };
+
+  /// Without its router a batcher serves nobody, and nobody would tell it to end.
+  void end_with(const caf::strong_actor_ptr& router) {
+    if (watched_) return;
+    watched_ = true;
+    self_->monitor(router);
+    self_->set_down_handler([this](const caf::down_msg&) { quit(); });
+  }
 
   void answered(Sequence& sequence) {
     if (sequence.answering) --answering_;
@@ -187,6 +201,7 @@ class BatcherState {
   bool tick_sent_ = false;         // the next step's tick is in the mailbox
   bool timer_set_ = false;         // the next step's straggler timer runs
   bool alone_turn_ = true;
+  bool watched_ = false;  // the router's end ends this
 };
 
 BatcherActor::behavior_type batcher(BatcherState::Self self, const BatcherConfig& config) {
@@ -196,7 +211,7 @@ BatcherActor::behavior_type batcher(BatcherState::Self self, const BatcherConfig
       [self](const CloseSequence& m) { self->state.close(m); },
       [self](Ask& m) { self->state.ask(m); },
       [self](const Park& m) { self->state.park(m); },
-      [self](const Quit&) { self->quit(); },
+      [self](const Quit&) { self->state.quit(); },
       [self](const StepTick& m) { self->state.tick(m); },
   };
 }
