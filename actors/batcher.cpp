@@ -17,6 +17,12 @@ class BatcherState {
   using Self = BatcherActor::stateful_pointer<BatcherState>;
 
   BatcherState() = default;
+  /// However the batcher ends, its cache ends with it.
+  ~BatcherState() {
+    if (config_.counters) config_.counters->kv_pages_used.store(0, std::memory_order_relaxed);
+  }
+  BatcherState(const BatcherState&) = delete;
+  BatcherState& operator=(const BatcherState&) = delete;
 
   void start(Self self, const BatcherConfig& config) {
     self_ = self;
@@ -67,11 +73,6 @@ class BatcherState {
     schedule();
   }
 
-  void quit() {
-    config_.counters->kv_pages_used.store(0, std::memory_order_relaxed);
-    self_->quit();
-  }
-
   void tick(const StepTick& m) {
     if (m.number != tick_number_) return;  // a timer of a step that has run already
     ++tick_number_;
@@ -99,7 +100,7 @@ class BatcherState {
     if (watched_) return;
     watched_ = true;
     self_->monitor(router);
-    self_->set_down_handler([this](const caf::down_msg&) { quit(); });
+    self_->set_down_handler([self = self_](const caf::down_msg&) { self->quit(); });
   }
 
   void answered(Sequence& sequence) {
@@ -211,7 +212,7 @@ BatcherActor::behavior_type batcher(BatcherState::Self self, const BatcherConfig
       [self](const CloseSequence& m) { self->state.close(m); },
       [self](Ask& m) { self->state.ask(m); },
       [self](const Park& m) { self->state.park(m); },
-      [self](const Quit&) { self->state.quit(); },
+      [self](const Quit&) { self->quit(); },
       [self](const StepTick& m) { self->state.tick(m); },
   };
 }
