@@ -2,6 +2,7 @@
 // Memory for the kernels: aligned to a cache line, not initialised when it grows.
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <type_traits>

@@ -138,13 +138,13 @@ void ChatSession::system(const std::string& argument) {
     conversation_.system = unescaped_value(argument);
   }
   if (!options_.interactive && !argument.empty()) return;
-  note(conversation_.system.empty() ? "no system text" : "system text: " + conversation_.system);
+  remark(conversation_.system.empty() ? "no system text" : "system text: " + conversation_.system);
 }
 
 void ChatSession::clear() {
   conversation_.messages.clear();
   last_.reset();
-  if (options_.interactive) note("(the conversation is forgotten)");
+  if (options_.interactive) remark("(the conversation is forgotten)");
 }
 
 void ChatSession::regenerate() {
@@ -171,7 +171,8 @@ void ChatSession::save(const std::string& path) {
   if (const Status status = save_transcript(path, conversation_, engine_.model().info().name); !status) {
     return problem(status.error().message);
   }
-  if (options_.interactive) note("saved " + plural(conversation_.messages.size(), "message") + " to " + path);
+  if (options_.interactive)
+    remark("saved " + plural(conversation_.messages.size(), "message") + " to " + path);
 }
 
 void ChatSession::load(const std::string& path) {
@@ -181,12 +182,12 @@ void ChatSession::load(const std::string& path) {
   conversation_ = *std::move(loaded);
   last_.reset();
   if (options_.interactive)
-    note("loaded " + plural(conversation_.messages.size(), "message") + " from " + path);
+    remark("loaded " + plural(conversation_.messages.size(), "message") + " from " + path);
 }
 
 void ChatSession::stats() {
   const std::string answer = last_ ? "last answer: " + describe_answer(*last_) : "no answer yet";
-  note(answer + "\n" + without_last_newline(describe_engine(engine_.stats())));
+  remark(answer + "\n" + without_last_newline(describe_engine(engine_.stats())));
 }
 
 void ChatSession::tokens(const std::string& text) {
@@ -195,8 +196,8 @@ void ChatSession::tokens(const std::string& text) {
   const auto tokens = tokenizer.encode(whole ? render_conversation(conversation_) : text, {whole, false});
   if (!tokens) return problem(tokens.error().message);
   if (whole) {
-    return note("the conversation has " + plural(tokens->size(), "token") + " of the context's " +
-                std::to_string(engine_.options().context_tokens));
+    return remark("the conversation has " + plural(tokens->size(), "token") + " of the context's " +
+                  std::to_string(engine_.options().context_tokens));
   }
   note(token_lines(tokenizer, *tokens) + plural(tokens->size(), "token"));
 }

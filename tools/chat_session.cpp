@@ -31,7 +31,7 @@ int ChatSession::run() {
       }
       case ReadLine::Kind::interrupted:
         if (!options_.interactive) return stop_exit_status();
-        if (line.text.empty() && !reader.in_message()) note("(Ctrl-D or /quit leaves)");
+        if (line.text.empty() && !reader.in_message()) remark("(Ctrl-D or /quit leaves)");
         reader.reset();
         break;
       case ReadLine::Kind::terminated: return stop_exit_status();
@@ -123,17 +123,17 @@ void ChatSession::after_answer(const Generation& answer) {
   const std::uint32_t used = answer.usage.prompt_tokens + answer.usage.completion_tokens;
   const std::uint32_t context = engine_.options().context_tokens;
   if (answer.finish_reason == FinishReason::cancelled) {
-    if (options_.interactive) note("(stopped)");
+    if (options_.interactive) remark("(stopped)");
   } else if (answer.finish_reason == FinishReason::length && used >= context) {
-    note("(the context is full: " + std::to_string(answer.usage.prompt_tokens) +
-         " tokens of conversation + " + std::to_string(answer.usage.completion_tokens) +
-         " of answer = " + std::to_string(context) + "; /clear forgets the conversation)");
+    remark("(the context is full: " + std::to_string(answer.usage.prompt_tokens) +
+           " tokens of conversation + " + std::to_string(answer.usage.completion_tokens) +
+           " of answer = " + std::to_string(context) + "; /clear forgets the conversation)");
   } else if (answer.finish_reason == FinishReason::length && options_.interactive &&
              options_.generation.max_tokens > 0) {
-    note("(cut at " + std::to_string(answer.usage.completion_tokens) +
-         " tokens; /set max-tokens N allows more)");
+    remark("(cut at " + std::to_string(answer.usage.completion_tokens) +
+           " tokens; /set max-tokens N allows more)");
   }
-  if (options_.stats) note(describe_answer(answer));
+  if (options_.stats) remark(describe_answer(answer));
 }
 
 void ChatSession::note(std::string_view text) {
@@ -145,10 +145,18 @@ void ChatSession::note(std::string_view text) {
   }
 }
 
+void ChatSession::remark(std::string_view text) {
+  if (!options_.interactive) return note(text);
+  std::string lines;
+  for (const std::string& line : wrapped(visible(text), columns()))
+    lines += lines.empty() ? line : "\n" + line;
+  note(lines);
+}
+
 void ChatSession::problem(std::string_view text) {
   failed_ = true;
   if (options_.interactive) {
-    note(text);
+    remark(text);
   } else {
     complain(text);
   }

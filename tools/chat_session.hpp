@@ -37,7 +37,8 @@ class ChatSession {
   void converse(const std::string& text);
   std::optional<Generation> answer();
   void after_answer(const Generation& answer);
-  void note(std::string_view text);     // information, one or more lines; without a newline at the end
+  void note(std::string_view text);     // information, laid out already; without a newline at the end
+  void remark(std::string_view text);   // sentences, wrapped for the terminal
   void problem(std::string_view text);  // something did not work
   std::size_t columns() const;
 

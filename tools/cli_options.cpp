@@ -16,6 +16,7 @@
 #pragma GCC diagnostic pop
 
 #include "base/try.hpp"
+#include "tools/bundled_model.hpp"
 #include "tools/generation_settings.hpp"
 #include "tools/number_text.hpp"
 #include "tools/terminal.hpp"
@@ -64,6 +65,7 @@ struct CommandLine::Impl {
   std::vector<HelpGroup> groups;
   std::set<std::string> value_options;  // every spelling of an option that takes a value
   std::set<std::string> names;          // every long spelling
+  std::vector<std::string> values;      // of options, as they were given
   std::optional<Error> error;           // the first that a Take returned
   bool help = false;
 
@@ -98,24 +100,39 @@ struct CommandLine::Impl {
     return out;
   }
 
-  // CLI11 takes "--name=" for an option without a value and reads on; splitting here keeps the empty value.
-  // A flag that is given a value is an error.
-  Arguments split_equals(const Arguments& arguments) {
+  // CLI11 gives some texts a meaning of their own ("{}", "%%" and "[a]" in values, "--name=" without a
+  // value), which differs between its versions. So it gets to see only the number under which a value is kept
+  // here.
+  Arguments with_numbered_values(const Arguments& arguments) {
     Arguments out;
     bool options_over = false;
     bool is_value = false;
+    const auto keep = [&](std::string value) {
+      values.push_back(std::move(value));
+      out.push_back(std::to_string(values.size() - 1));
+    };
     for (const std::string& argument : arguments) {
-      const std::size_t equals = argument.find('=');
-      const std::string option = argument.substr(0, equals);
-      if (!is_value && !options_over && equals != std::string::npos && names.count(option) != 0) {
-        if (value_options.count(option) == 0) error = Error{Errc::bad_argument, option + " takes no value"};
-        out.push_back(option);
-        out.push_back(argument.substr(equals + 1));
+      if (is_value) {
+        keep(argument);
+        is_value = false;
         continue;
       }
-      options_over = options_over || (!is_value && argument == "--");
-      is_value = !is_value && !options_over && value_options.count(argument) != 0;
-      out.push_back(argument);
+      options_over = options_over || argument == "--";
+      const std::size_t equals = argument.find('=');
+      const std::string name_part = argument.substr(0, equals);
+      if (!options_over && equals != std::string::npos && names.count(name_part) != 0) {  // --name=value
+        if (value_options.count(name_part) == 0)
+          error = Error{Errc::bad_argument, name_part + " takes no value"};
+        out.push_back(name_part);
+        keep(argument.substr(equals + 1));
+      } else if (!options_over && argument.size() > 2 &&
+                 value_options.count(argument.substr(0, 2)) != 0) {  // -n5
+        out.push_back(argument.substr(0, 2));
+        keep(argument.substr(2));
+      } else {
+        out.push_back(argument);
+        is_value = !options_over && value_options.count(argument) != 0;
+      }
     }
     return out;
   }
@@ -160,12 +177,12 @@ void CommandLine::group(std::string title) {
 
 void CommandLine::option(const std::string& names, const std::string& value_name, const std::string& help,
                          Take take) {
-  // The raw callback: CLI11's conversions give "[a]" and "{}" a meaning of their own.
   const auto on_values = [impl = impl_.get(), what = first_name(names),
-                          take = std::move(take)](const CLI::results_t& values) {
-    for (const std::string& value : values) {
+                          take = std::move(take)](const CLI::results_t& numbers) {
+    for (const std::string& number : numbers) {
       if (impl->error) return true;
-      if (Status status = take(what, value); !status) impl->error = std::move(status).error();
+      if (Status status = take(what, impl->values.at(std::stoul(number))); !status)
+        impl->error = std::move(status).error();
     }
     return true;
   };
@@ -218,7 +235,7 @@ void CommandLine::positional(const std::string& name, const std::string& help,
 
 std::optional<int> CommandLine::parse(const Arguments& arguments) {
   flag("-h,--help", "show this and exit", impl_->help);
-  Arguments reversed = impl_->split_equals(arguments);
+  Arguments reversed = impl_->with_numbered_values(arguments);
   if (impl_->error) return usage_error(impl_->error->message);
   std::reverse(reversed.begin(), reversed.end());  // the order that CLI11 wants
   try {
@@ -251,7 +268,8 @@ int CommandLine::usage_error(const std::string& message) const {
 }
 
 void ModelFlags::declare(CommandLine& command_line) {
-  command_line.positional("MODEL", "the model file: .gguf, or llama2.c .bin", model);
+  command_line.positional(
+      "MODEL", "the model file: .gguf, .smnd, or llama2.c .bin; default: the bundled model", model);
   command_line.text(
       "--tokenizer", "FILE",
       "the vocabulary of a model file without one: llama2.c's tokenizer.bin (looked for beside the "
@@ -261,7 +279,7 @@ void ModelFlags::declare(CommandLine& command_line) {
 
 Result<std::filesystem::path> ModelFlags::path() const {
   if (model && !model->empty()) return std::filesystem::path(*model);
-  return Error{Errc::bad_argument, "no MODEL given: name a model file"};
+  return bundled_model();
 }
 
 void AnswerFlags::declare(CommandLine& command_line, const std::string& seed_help) {

@@ -21,6 +21,7 @@
 #include "tools/line_source.hpp"
 #include "tools/signals.hpp"
 #include "tools/terminal.hpp"
+#include "tools/text_layout.hpp"
 
 namespace troupe::tools {
 namespace {
@@ -75,7 +76,7 @@ class LineEditor final : public LineSource {
     if (edit_ == nullptr || history_ == nullptr) return;
     ::el_set(edit_, EL_CLIENTDATA, this);
     ::el_set(edit_, EL_EDITOR, "emacs");
-    ::el_set(edit_, EL_SIGNAL, 0);  // signals.hpp has them
+    ::el_set(edit_, EL_SIGNAL, 0);                                 // signals.hpp has them
     ::el_set(edit_, EL_SETTY, "-x", "-icanon", "-echo", nullptr);  // as QuietInput has it
     ::el_set(edit_, EL_PROMPT, &LineEditor::prompt_text);
     ::el_set(edit_, EL_GETCFN, &LineEditor::next_character);
@@ -226,11 +227,20 @@ class LineEditor final : public LineSource {
       write_terminal("\n");
       ::el_set(edit_, EL_REFRESH);
     }
-    if (take_resized()) {
-      ::el_resize(edit_);
-      ::el_set(edit_, EL_REFRESH);
-    }
+    if (take_resized()) redraw_resized();
     return true;
+  }
+
+  // libedit forgets where it drew: the line is wiped, from where it begins on a terminal that has wrapped it
+  // anew.
+  void redraw_resized() {
+    const LineInfo* line = ::el_line(edit_);
+    const std::string before_cursor = prompt_ + std::string(line->buffer, line->cursor);
+    const std::size_t rows = display_columns(before_cursor) / terminal_columns(ui_fd_);
+    if (rows > 0) write_terminal("\x1b[" + std::to_string(rows) + "A");
+    write_terminal("\r\x1b[J");
+    ::el_resize(edit_);
+    ::el_set(edit_, EL_REFRESH);
   }
 
   void suspend() {
@@ -268,7 +278,7 @@ class LineEditor final : public LineSource {
       if (code != '\n' && code != '\t') return;  // nothing that a message needs
       ready_.push_back(quote_next);
     }
-    ready_.push_back(static_cast<wchar_t>(code));
+    if (code != 0) ready_.push_back(static_cast<wchar_t>(code));  // libedit stops on a NUL
   }
 
   // Completes the command at the beginning of the line as far as it is unique.

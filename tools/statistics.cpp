@@ -9,6 +9,10 @@ std::string milliseconds(double value) {
   return fixed_decimals(value, 1) + " ms";
 }
 
+std::string counted(std::uint64_t count, const std::string& noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
 }  // namespace
 
 double tokens_per_second(const Generation& answer) {
@@ -31,10 +35,10 @@ std::string describe_answer(const Generation& answer) {
 
 std::string describe_engine(const EngineStats& stats) {
   const double steps = stats.steps > 0 ? static_cast<double>(stats.steps) : 1;
-  return "engine: " + std::to_string(stats.requests_admitted) + " requests, " +
+  return "engine: " + counted(stats.requests_admitted, "request") + ", " +
          std::to_string(stats.prompt_tokens) + " prompt + " + std::to_string(stats.completion_tokens) +
-         " answer tokens, " + std::to_string(stats.generators) +
-         " generators\nengine: " + std::to_string(stats.steps) + " forward passes of " +
+         " answer tokens, " + counted(stats.generators, "generator") +
+         "\nengine: " + std::to_string(stats.steps) + " forward passes of " +
          fixed_decimals(static_cast<double>(stats.step_rows) / steps, 2) + " rows and " +
          fixed_decimals(stats.step_seconds * 1000 / steps, 3) + " ms on average, KV pages " +
          std::to_string(stats.kv_pages_used) + " of " + std::to_string(stats.kv_pages_total) + " in use\n";

@@ -18,5 +18,6 @@ int run_generate(const Arguments& arguments);
 int run_inspect(const Arguments& arguments);
 int run_logits(const Arguments& arguments);
 int run_tokenize(const Arguments& arguments);
+int run_train(const Arguments& arguments);
 
 }  // namespace troupe::tools

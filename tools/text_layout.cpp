@@ -122,7 +122,7 @@ std::string fixed_decimals(double value, int decimals) {
 }
 
 std::string short_count(double count) {
-  constexpr std::array<const char*, 5> suffixes = {"", " k", " M", " G", " T"};
+  constexpr std::array<const char*, 5> suffixes = {"", " K", " M", " G", " T"};
   std::size_t step = 0;
   while (count >= 1000 && step + 1 < suffixes.size()) {
     count /= 1000;

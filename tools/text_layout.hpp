@@ -28,7 +28,7 @@ std::string definition_list(const std::vector<std::pair<std::string, std::string
 /// One line of at most `columns`: "label [#####     ]  50%", without the bar where it does not fit.
 std::string progress_line(std::string_view label, double share, std::size_t columns);
 
-/// 1234567 → "1.23 M", with the suffixes k, M, G, T of 1000 each.
+/// 1234567 → "1.23 M", with the suffixes K, M, G, T of 1000 each.
 std::string short_count(double count);
 
 /// Bytes with the suffixes KiB, MiB, GiB, TiB.

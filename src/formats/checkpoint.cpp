@@ -9,7 +9,7 @@
 namespace troupe {
 namespace {
 
-constexpr auto kInt64Max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+constexpr auto int64_max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
 const char* type_name(const MetadataValue& value) {
   constexpr const char* names[] = {"an unsigned integer",
@@ -59,6 +59,7 @@ const MetadataValue* Metadata::find(std::string_view key) const {
   return it == values_.end() ? nullptr : &it->second;
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): it is moved from, which clang-tidy 14 does not see
 bool Metadata::insert(std::string key, MetadataValue value) {
   return values_.try_emplace(std::move(key), std::move(value)).second;
 }
@@ -143,7 +144,7 @@ Result<std::optional<std::vector<std::int64_t>>> Metadata::get_i64s(std::string_
     std::vector<std::int64_t> out;
     out.reserve(v->size());
     for (const std::uint64_t n : *v) {
-      if (n > kInt64Max) {
+      if (n > int64_max) {
         return Error{Errc::bad_file, "metadata key " + in_quotes(key) + " holds " + std::to_string(n) +
                                          " at index " + std::to_string(out.size()) +
                                          ", which does not fit 63 bits"};

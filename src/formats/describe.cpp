@@ -16,9 +16,9 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kTextBytesMax = 96;     // of a string in describe()
-constexpr std::size_t kArrayElementsMax = 6;  // of an array in describe()
-constexpr std::size_t kJsonElementsMax = 16;
+constexpr std::size_t text_bytes_max = 96;     // of a string in describe()
+constexpr std::size_t array_elements_max = 6;  // of an array in describe()
+constexpr std::size_t json_elements_max = 16;
 
 struct TypeCount {
   std::uint64_t tensors = 0;
@@ -105,13 +105,13 @@ std::string text_of(bool value) {
   return value ? "true" : "false";
 }
 std::string text_of(const std::string& value) {
-  return in_quotes(value, kTextBytesMax);
+  return in_quotes(value, text_bytes_max);
 }
 
 template <class T>
 std::string text_of(const std::vector<T>& values) {
   std::string out = "[";
-  const std::size_t shown = std::min(values.size(), kArrayElementsMax);
+  const std::size_t shown = std::min(values.size(), array_elements_max);
   for (std::size_t i = 0; i < shown; ++i) out.append(i > 0 ? ", " : "").append(text_of(values[i]));
   if (shown < values.size()) out += ", …";
   return out.append("] (").append(std::to_string(values.size())).append(" elements)");
@@ -150,7 +150,7 @@ json::value json_of(const std::string& value) {
 template <class T>
 json::value json_of(const std::vector<T>& values) {
   json::array shown;
-  for (std::size_t i = 0; i < std::min(values.size(), kJsonElementsMax); ++i)
+  for (std::size_t i = 0; i < std::min(values.size(), json_elements_max); ++i)
     shown.push_back(json_of(values[i]));
   const char* element = std::is_same_v<T, std::string> ? "string"
                         : std::is_same_v<T, double>    ? "number"

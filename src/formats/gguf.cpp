@@ -14,8 +14,8 @@ namespace troupe {
 namespace {
 
 // The least that an entry takes in the file; bounds the counts in the header.
-constexpr std::uint64_t kMetadataEntryBytesMin = 8 + 1 + 4 + 1;  // key, type, a one-byte value
-constexpr std::uint64_t kTensorInfoBytesMin =
+constexpr std::uint64_t metadata_entry_bytes_min = 8 + 1 + 4 + 1;  // key, type, a one-byte value
+constexpr std::uint64_t tensor_info_bytes_min =
     8 + 1 + 4 + 8 + 4 + 8;  // name, count, one dimension, type, offset
 
 std::string num(std::uint64_t n) {
@@ -40,7 +40,7 @@ class Parser {
   Status read_header() {
     std::uint32_t magic = 0;
     std::uint32_t version = 0;
-    if (!in_.read(magic) || magic != gguf::kMagic) return in_.bad("magic is not GGUF");
+    if (!in_.read(magic) || magic != gguf::magic) return in_.bad("magic is not GGUF");
     if (!in_.read(version)) return in_.ends_in("version");
     if (version == 0x02000000 || version == 0x03000000) {
       return in_.error(Errc::unsupported,
@@ -52,8 +52,8 @@ class Parser {
     }
     if (!in_.read(tensor_count_)) return in_.ends_in("tensor_count");
     if (!in_.read(metadata_count_)) return in_.ends_in("metadata_kv_count");
-    TROUPE_TRY_STATUS(in_.check_count("tensor_count", tensor_count_, kTensorInfoBytesMin));
-    TROUPE_TRY_STATUS(in_.check_count("metadata_kv_count", metadata_count_, kMetadataEntryBytesMin));
+    TROUPE_TRY_STATUS(in_.check_count("tensor_count", tensor_count_, tensor_info_bytes_min));
+    TROUPE_TRY_STATUS(in_.check_count("metadata_kv_count", metadata_count_, metadata_entry_bytes_min));
     out_.format = "GGUF v" + num(version);
     return {};
   }
@@ -62,9 +62,9 @@ class Parser {
   Result<std::string_view> read_name(const std::string& field) {
     TROUPE_TRY(const std::string_view name, gguf::read_string(in_, field));
     if (name.empty()) return in_.bad(field + " is empty");
-    if (name.size() > gguf::kKeyBytesMax) {
+    if (name.size() > gguf::key_bytes_max) {
       return in_.bad("the length of " + field + " is " + num(name.size()) + "; at most " +
-                     num(gguf::kKeyBytesMax) + " is allowed");
+                     num(gguf::key_bytes_max) + " is allowed");
     }
     return name;
   }
@@ -84,12 +84,12 @@ class Parser {
 
   // The keys that say how to read the rest.
   Status check_metadata() {
-    auto alignment = out_.metadata.get_u64(gguf::kAlignmentKey);
+    auto alignment = out_.metadata.get_u64(gguf::alignment_key);
     if (!alignment) return in_.bad(alignment.error().message);
-    alignment_ = alignment->value_or(gguf::kAlignmentDefault);
+    alignment_ = alignment->value_or(gguf::alignment_default);
     if (!gguf::is_alignment(alignment_)) {
       return in_.bad("general.alignment is " + num(alignment_) + "; it must be a power of two from " +
-                     num(gguf::kAlignmentMin) + " to " + num(gguf::kAlignmentMax));
+                     num(gguf::alignment_min) + " to " + num(gguf::alignment_max));
     }
     auto parts = out_.metadata.get_u64("split.count");
     if (!parts) return in_.bad(parts.error().message);
@@ -103,7 +103,7 @@ class Parser {
   }
 
   Status read_tensor_infos() {
-    TROUPE_TRY_STATUS(in_.check_count("tensor_count", tensor_count_, kTensorInfoBytesMin));
+    TROUPE_TRY_STATUS(in_.check_count("tensor_count", tensor_count_, tensor_info_bytes_min));
     out_.tensors.reserve(static_cast<std::size_t>(tensor_count_));
     offsets_.reserve(static_cast<std::size_t>(tensor_count_));
     for (std::uint64_t i = 0; i < tensor_count_; ++i) TROUPE_TRY_STATUS(read_tensor_info(i));
@@ -147,7 +147,7 @@ class Parser {
   Status read_dims(const std::string& of_tensor, std::vector<std::uint64_t>& dims) {
     std::uint32_t count = 0;
     if (!in_.read(count)) return in_.ends_in("n_dimensions" + of_tensor);
-    if (count < 1 || count > gguf::kDimsMax) {
+    if (count < 1 || count > gguf::dims_max) {
       return in_.bad("n_dimensions" + of_tensor + " is " + num(count) + "; 1 to 4 is allowed");
     }
     dims.resize(count);
@@ -214,7 +214,7 @@ class Parser {
   FieldReader in_;
   std::uint64_t tensor_count_ = 0;
   std::uint64_t metadata_count_ = 0;
-  std::uint64_t alignment_ = gguf::kAlignmentDefault;
+  std::uint64_t alignment_ = gguf::alignment_default;
   std::vector<std::uint64_t> offsets_;  // parallel to out_.tensors, from the begin of the data
   Checkpoint out_;
 };

@@ -9,13 +9,13 @@
 
 namespace troupe::gguf {
 
-constexpr std::uint32_t kMagic = 0x46554747;  // "GGUF"
-constexpr std::string_view kAlignmentKey = "general.alignment";
-constexpr std::uint64_t kAlignmentDefault = 32;
-constexpr std::uint64_t kAlignmentMin = 8;        // what the format asks for, and what 64-bit elements need
-constexpr std::uint64_t kAlignmentMax = 1 << 20;  // beyond the largest page size in use
-constexpr std::uint64_t kKeyBytesMax = 65535;     // the format's own limit
-constexpr std::uint32_t kDimsMax = 4;
+constexpr std::uint32_t magic = 0x46554747;  // "GGUF"
+constexpr std::string_view alignment_key = "general.alignment";
+constexpr std::uint64_t alignment_default = 32;
+constexpr std::uint64_t alignment_min = 8;        // what the format asks for, and what 64-bit elements need
+constexpr std::uint64_t alignment_max = 1 << 20;  // beyond the largest page size in use
+constexpr std::uint64_t key_bytes_max = 65535;    // the format's own limit
+constexpr std::uint32_t dims_max = 4;
 
 enum class ValueType : std::uint32_t {
   u8,
@@ -34,7 +34,7 @@ enum class ValueType : std::uint32_t {
 };
 
 constexpr bool is_alignment(std::uint64_t n) {
-  return n >= kAlignmentMin && n <= kAlignmentMax && (n & (n - 1)) == 0;
+  return n >= alignment_min && n <= alignment_max && (n & (n - 1)) == 0;
 }
 
 constexpr std::uint64_t align_up(std::uint64_t n, std::uint64_t alignment) {

@@ -124,9 +124,9 @@ Error refused(std::string what) {
 }
 
 Status check_name(const char* kind, const std::string& name) {
-  if (!name.empty() && name.size() <= gguf::kKeyBytesMax) return {};
+  if (!name.empty() && name.size() <= gguf::key_bytes_max) return {};
   return refused(std::string(kind) + " " + in_quotes(name) + " has " + std::to_string(name.size()) +
-                 " bytes; 1 to " + std::to_string(gguf::kKeyBytesMax) + " is allowed");
+                 " bytes; 1 to " + std::to_string(gguf::key_bytes_max) + " is allowed");
 }
 
 Status check_tensor(const TensorView& tensor) {
@@ -136,7 +136,7 @@ Status check_tensor(const TensorView& tensor) {
   if (info.block_elements == 0) {
     return refused(name + " has the unknown type " + std::to_string(static_cast<std::uint32_t>(tensor.type)));
   }
-  if (tensor.dims.empty() || tensor.dims.size() > gguf::kDimsMax) {
+  if (tensor.dims.empty() || tensor.dims.size() > gguf::dims_max) {
     return refused(name + " has " + std::to_string(tensor.dims.size()) + " dimensions; 1 to 4 is allowed");
   }
   // Divides rather than multiplies: the shape may be nonsense, the data's size is real.
@@ -154,18 +154,18 @@ Status check_tensor(const TensorView& tensor) {
 }
 
 Result<std::uint64_t> alignment_of(const Metadata& metadata) {
-  auto alignment = metadata.get_u64(gguf::kAlignmentKey);
+  auto alignment = metadata.get_u64(gguf::alignment_key);
   if (!alignment) return refused(alignment.error().message);
-  const std::uint64_t value = alignment->value_or(gguf::kAlignmentDefault);
+  const std::uint64_t value = alignment->value_or(gguf::alignment_default);
   if (gguf::is_alignment(value)) return value;
   return refused("general.alignment is " + std::to_string(value) + "; it must be a power of two from " +
-                 std::to_string(gguf::kAlignmentMin) + " to " + std::to_string(gguf::kAlignmentMax));
+                 std::to_string(gguf::alignment_min) + " to " + std::to_string(gguf::alignment_max));
 }
 
 // Everything before the tensor data, padded.
 Result<Buffer> head(const Metadata& metadata, std::span<const TensorView> tensors, std::uint64_t alignment) {
   Buffer out;
-  out.put(gguf::kMagic);
+  out.put(gguf::magic);
   out.put(std::uint32_t{3});
   out.put(static_cast<std::uint64_t>(tensors.size()));
   out.put(static_cast<std::uint64_t>(metadata.size()));

@@ -15,8 +15,8 @@
 namespace troupe {
 namespace {
 
-constexpr std::uint64_t kHeaderBytes = 7 * sizeof(std::int32_t);
-constexpr std::int32_t kFieldMax = 1 << 24;  // far above any real model; text and noise mostly lie higher
+constexpr std::uint64_t header_bytes = 7 * sizeof(std::int32_t);
+constexpr std::int32_t field_max = 1 << 24;  // far above any real model; text and noise mostly lie higher
 
 std::string num(std::uint64_t n) {
   return std::to_string(n);
@@ -68,7 +68,7 @@ std::uint64_t bytes_of(const Run& run) {
 // Cuts the file into tensors. The caller has checked its size.
 Status read_tensors(FieldReader& in, const Llama2cHeader& header, std::vector<TensorView>& out) {
   std::span<const std::byte> bytes;
-  TROUPE_CHECK(in.skip(kHeaderBytes));
+  TROUPE_CHECK(in.skip(header_bytes));
   // GGUF orders by layer, this file by kind; the order of `out` is the file's.
   for (const Run& run : layout(header)) {
     const std::uint64_t copies = run.per_layer ? header.layers : 1;
@@ -107,7 +107,7 @@ void fill_metadata(const Llama2cHeader& h, Metadata& m) {
 }  // namespace
 
 std::uint64_t Llama2cHeader::file_bytes() const {
-  std::uint64_t total = kHeaderBytes;
+  std::uint64_t total = header_bytes;
   for (const Run& run : layout(*this)) {
     const std::uint64_t bytes = product({bytes_of(run), run.per_layer ? layers : 1});
     if (bytes > std::numeric_limits<std::uint64_t>::max() - total)
@@ -126,11 +126,11 @@ std::optional<Llama2cHeader> parse_llama2c_header(std::span<const std::byte> fil
   Llama2cHeader h;
   h.has_classifier = fields[5] < 0;
   if (h.has_classifier) {
-    if (fields[5] < -kFieldMax) return std::nullopt;
+    if (fields[5] < -field_max) return std::nullopt;
     fields[5] = -fields[5];
   }
   for (const std::int32_t field : fields) {
-    if (field < 1 || field > kFieldMax) return std::nullopt;
+    if (field < 1 || field > field_max) return std::nullopt;
   }
   h.dim = static_cast<std::uint64_t>(fields[0]);
   h.hidden_dim = static_cast<std::uint64_t>(fields[1]);

@@ -11,13 +11,13 @@
 namespace troupe {
 namespace {
 
-constexpr std::uint64_t kUnknown = 0;  // run.c has these three ids in its code
-constexpr std::uint64_t kBos = 1;
-constexpr std::uint64_t kEos = 2;
-constexpr std::uint64_t kTokenBytesMin = sizeof(float) + sizeof(std::int32_t);
+constexpr std::uint64_t unknown_id = 0;  // run.c has these three ids in its code
+constexpr std::uint64_t bos_id = 1;
+constexpr std::uint64_t eos_id = 2;
+constexpr std::uint64_t token_bytes_min = sizeof(float) + sizeof(std::int32_t);
 
 // The numbers of GGUF's tokenizer.ggml.token_type.
-enum TokenType : std::int64_t { kNormal = 1, kUnknownToken = 2, kControl = 3, kByte = 6 };
+enum TokenType : std::int64_t { normal = 1, unknown_token = 2, control = 3, byte = 6 };
 
 bool is_upper_hex(char c) {
   return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F');
@@ -29,13 +29,13 @@ bool is_byte_token(std::string_view piece) {
 }
 
 TokenType type_of(std::uint64_t id, std::string_view piece) {
-  if (id == kUnknown) return kUnknownToken;
-  if (id == kBos || id == kEos) return kControl;
-  return is_byte_token(piece) ? kByte : kNormal;
+  if (id == unknown_id) return unknown_token;
+  if (id == bos_id || id == eos_id) return control;
+  return is_byte_token(piece) ? byte : normal;
 }
 
 std::string spelling(std::uint64_t id, std::string_view piece) {
-  if (type_of(id, piece) == kControl && piece.size() > 2 && piece.front() == '\n' && piece.back() == '\n') {
+  if (type_of(id, piece) == control && piece.size() > 2 && piece.front() == '\n' && piece.back() == '\n') {
     piece = piece.substr(1, piece.size() - 2);
   }
   std::string out;
@@ -61,11 +61,11 @@ Status read_llama2c_tokenizer(std::span<const std::byte> file, std::string_view 
   std::int32_t length_max = 0;
   if (!in.read(length_max)) return in.ends_in("max_token_length");
   if (length_max < 1) return in.bad("max_token_length is " + std::to_string(length_max));
-  if (vocab_size <= kEos) {
+  if (vocab_size <= eos_id) {
     return in.bad("the model's vocab_size is " + std::to_string(vocab_size) +
                   ", too small for BOS (id 1) and EOS (id 2)");
   }
-  TROUPE_TRY_STATUS(in.check_count("the model's vocab_size", vocab_size, kTokenBytesMin));
+  TROUPE_TRY_STATUS(in.check_count("the model's vocab_size", vocab_size, token_bytes_min));
 
   std::vector<std::string> tokens;
   std::vector<double> scores;
@@ -103,9 +103,9 @@ Status read_llama2c_tokenizer(std::span<const std::byte> file, std::string_view 
   out.insert("tokenizer.ggml.tokens", std::move(tokens));
   out.insert("tokenizer.ggml.scores", std::move(scores));
   out.insert("tokenizer.ggml.token_type", std::move(types));
-  out.insert("tokenizer.ggml.unknown_token_id", kUnknown);
-  out.insert("tokenizer.ggml.bos_token_id", kBos);
-  out.insert("tokenizer.ggml.eos_token_id", kEos);
+  out.insert("tokenizer.ggml.unknown_token_id", unknown_id);
+  out.insert("tokenizer.ggml.bos_token_id", bos_id);
+  out.insert("tokenizer.ggml.eos_token_id", eos_id);
   out.insert("tokenizer.ggml.add_bos_token", true);
   out.insert("tokenizer.ggml.add_eos_token", false);
   out.insert("tokenizer.ggml.add_space_prefix", true);

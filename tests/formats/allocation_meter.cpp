@@ -10,22 +10,22 @@ std::atomic<std::size_t> live{0};
 std::atomic<std::size_t> peak{0};
 
 // The size stands in front of each block; 16 bytes keep the block aligned.
-constexpr std::size_t kPrefixBytes = 16;
+constexpr std::size_t prefix_bytes = 16;
 
 void* allocate(std::size_t size) {
-  auto* block = static_cast<std::size_t*>(std::malloc(size + kPrefixBytes));
+  auto* block = static_cast<std::size_t*>(std::malloc(size + prefix_bytes));
   if (block == nullptr) std::abort();
   *block = size;
   const std::size_t now = live.fetch_add(size) + size;
   std::size_t before = peak.load();
   while (now > before && !peak.compare_exchange_weak(before, now)) {
   }
-  return reinterpret_cast<char*>(block) + kPrefixBytes;
+  return reinterpret_cast<char*>(block) + prefix_bytes;
 }
 
 void release(void* data) {
   if (data == nullptr) return;
-  void* block = static_cast<char*>(data) - kPrefixBytes;
+  void* block = static_cast<char*>(data) - prefix_bytes;
   live.fetch_sub(*static_cast<std::size_t*>(block));
   std::free(block);
 }

@@ -14,8 +14,8 @@ namespace {
 
 using namespace test;
 
-constexpr std::uint64_t k2To63 = std::uint64_t{1} << 63;
-constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t two_to_63 = std::uint64_t{1} << 63;
+constexpr std::uint64_t max_u64 = std::numeric_limits<std::uint64_t>::max();
 
 // Reads a copy that the checkpoint owns, so that a test may hand in a temporary.
 Result<Checkpoint> parse(std::string file) {
@@ -57,21 +57,22 @@ std::vector<Case> header_cases() {
       bad("tensor_count 2^32", [](RawGguf& f) { f.tensor_count = std::uint64_t{1} << 32; },
           {"tensor_count is 4294967296"}),
       bad("tensor_count 10^6", [](RawGguf& f) { f.tensor_count = 1000000; }, {"tensor_count is 1000000"}),
-      bad("tensor_count 2^63", [](RawGguf& f) { f.tensor_count = k2To63; },
+      bad("tensor_count 2^63", [](RawGguf& f) { f.tensor_count = two_to_63; },
           {"tensor_count is 9223372036854775808"}),
-      bad("tensor_count max", [](RawGguf& f) { f.tensor_count = kMax; },
+      bad("tensor_count max", [](RawGguf& f) { f.tensor_count = max_u64; },
           {"tensor_count is 18446744073709551615"}),
       bad("metadata_kv_count one too many", [](RawGguf& f) { f.metadata_count = 3; }, {"length"}),
       bad("metadata_kv_count 2^32", [](RawGguf& f) { f.metadata_count = std::uint64_t{1} << 32; },
           {"metadata_kv_count is 4294967296"}),
-      bad("metadata_kv_count max", [](RawGguf& f) { f.metadata_count = kMax; },
+      bad("metadata_kv_count max", [](RawGguf& f) { f.metadata_count = max_u64; },
           {"metadata_kv_count is 18446744073709551615"}),
   };
 }
 
 std::vector<Case> metadata_cases() {
   return {
-      bad("key length max", with(u64(kMax) + "k" + u32(0) + "x"), {"metadata key 0", "18446744073709551615"}),
+      bad("key length max", with(u64(max_u64) + "k" + u32(0) + "x"),
+          {"metadata key 0", "18446744073709551615"}),
       bad("key length beyond the file", with(u64(100000) + "k" + u32(0) + "x"), {"metadata key 0", "100000"}),
       bad("key length 65536", with(entry(std::string(65536, 'k'), 0, "x")), {"65536", "65535"}),
       bad("empty key", with(entry("", 0, "x")), {"metadata key 0 is empty"}),
@@ -83,29 +84,29 @@ std::vector<Case> metadata_cases() {
       bad("value type 13", with(entry("k", 13, "xxxx")), {"'k'", "13"}),
       bad("value type max", with(entry("k", 0xFFFFFFFF, "xxxx")), {"'k'", "4294967295"}),
       bad("boolean 2", with(entry("k", 7, "\x02")), {"'k'", "2"}),
-      bad("string length max", with(entry("k", 8, u64(kMax) + "x")), {"'k'", "18446744073709551615"}),
-      bad("string length 2^63", with(entry("k", 8, u64(k2To63) + "x")), {"'k'", "9223372036854775808"}),
+      bad("string length max", with(entry("k", 8, u64(max_u64) + "x")), {"'k'", "18446744073709551615"}),
+      bad("string length 2^63", with(entry("k", 8, u64(two_to_63) + "x")), {"'k'", "9223372036854775808"}),
       bad("array type 13", with(entry_array("k", 13, 1, "x")), {"'k'", "13"}),
       bad("array type max", with(entry_array("k", 0xFFFFFFFF, 1, "x")), {"'k'", "4294967295"}),
       unsupported("array of arrays", with(entry_array("k", 9, 1, u32(9) + u64(1))),
                   {"'k'", "arrays of arrays"}),
-      bad("array of 2^63 u8", with(entry_array("k", 0, k2To63, "x")),
+      bad("array of 2^63 u8", with(entry_array("k", 0, two_to_63, "x")),
           {"array count", "'k'", "9223372036854775808"}),
-      bad("array of max u8", with(entry_array("k", 0, kMax, "x")),
+      bad("array of max u8", with(entry_array("k", 0, max_u64, "x")),
           {"array count", "'k'", "18446744073709551615"}),
       bad("array of 2^61 u64, 2^64 bytes", with(entry_array("k", 10, std::uint64_t{1} << 61, "x")),
           {"array count", "'k'"}),
       bad("array of 2^61 strings", with(entry_array("k", 8, std::uint64_t{1} << 61, "x")),
           {"array count", "'k'"}),
       bad("array of 1000 u16", with(entry_array("k", 2, 1000, "x")), {"array count", "'k'", "1000"}),
-      bad("string in array beyond the file", with(entry_array("k", 8, 1, u64(kMax))), {"element", "'k'"}),
+      bad("string in array beyond the file", with(entry_array("k", 8, 1, u64(max_u64))), {"element", "'k'"}),
       bad("boolean 255 in array", with(entry_array("k", 7, 2, "\x01\xFF")), {"'k'", "255"}),
       bad("alignment 0", with(entry_u32("general.alignment", 0)), {"general.alignment is 0"}),
       bad("alignment 1", with(entry_u32("general.alignment", 1)), {"general.alignment is 1;"}),
       bad("alignment 24", with(entry_u32("general.alignment", 24)), {"general.alignment is 24"}),
       bad("alignment 2^30", with(entry_u32("general.alignment", 1U << 30)),
           {"general.alignment is 1073741824"}),
-      bad("alignment max", with(entry("general.alignment", 10, u64(kMax))),
+      bad("alignment max", with(entry("general.alignment", 10, u64(max_u64))),
           {"general.alignment is 18446744073709551615"}),
       bad("alignment negative", with(entry("general.alignment", 5, u32(0xFFFFFFE0))),
           {"general.alignment", "-32"}),
@@ -121,7 +122,7 @@ std::vector<Case> metadata_cases() {
 std::vector<Case> tensor_cases() {
   const auto dims = [](std::initializer_list<std::uint64_t> d) { return tensors({info("t", d, 0, 0)}); };
   return {
-      bad("name length max", tensors({u64(kMax) + "t"}), {"name of tensor 0", "18446744073709551615"}),
+      bad("name length max", tensors({u64(max_u64) + "t"}), {"name of tensor 0", "18446744073709551615"}),
       bad("empty name", tensors({info("", {8}, 0, 0)}), {"name of tensor 0 is empty"}),
       bad("duplicate name", tensors({info("t", {8}, 0, 0), info("t", {8}, 0, 32)}), {"'t' occurs twice"}),
       bad("no dimensions", dims({}), {"n_dimensions of tensor 't' is 0"}),
@@ -129,8 +130,8 @@ std::vector<Case> tensor_cases() {
       bad("2^32 - 1 dimensions", tensors({text("t") + u32(0xFFFFFFFF) + u64(1)}),
           {"n_dimensions", "4294967295"}),
       bad("dimension 0", dims({8, 0}), {"dimension 1 of tensor 't' is 0"}),
-      bad("dimension max", dims({kMax}), {"dimension 0", "18446744073709551615"}),
-      bad("dimension 2^63", dims({1, k2To63}), {"dimension 1", "9223372036854775808"}),
+      bad("dimension max", dims({max_u64}), {"dimension 0", "18446744073709551615"}),
+      bad("dimension 2^63", dims({1, two_to_63}), {"dimension 1", "9223372036854775808"}),
       bad("product 2^64", dims({std::uint64_t{1} << 32, std::uint64_t{1} << 32}),
           {"dimension 1", "4294967296", "63 bits"}),
       bad("product 2^66 wraps to 0", dims({std::uint64_t{1} << 33, std::uint64_t{1} << 33}),
@@ -151,7 +152,7 @@ std::vector<Case> tensor_cases() {
       bad("offset at the end", tensors({info("t", {8}, 0, 160)}), {"'t' at offset 160", "past the end"}),
       bad("offset beyond the end", tensors({info("t", {8}, 0, 1 << 20)}),
           {"'t' at offset 1048576", "past the end"}),
-      bad("offset that wraps around", tensors({info("t", {8}, 0, kMax - 31)}),
+      bad("offset that wraps around", tensors({info("t", {8}, 0, max_u64 - 31)}),
           {"'t' at offset 18446744073709551584"}),
       bad("same offset twice", tensors({info("t", {8}, 0, 32), info("u", {8}, 0, 32)}),
           {"offset of tensor", "is 32"}),
@@ -254,8 +255,8 @@ TEST_CASE("every value type is widened as documented", "[formats]") {
                    entry("f32", 6, raw(0.1F)),
                    entry("true", 7, "\x01"),
                    entry("empty", 8, text("")),
-                   entry("u64", 10, u64(kMax)),
-                   entry("i64", 11, u64(k2To63)),
+                   entry("u64", 10, u64(max_u64)),
+                   entry("i64", 11, u64(two_to_63)),
                    entry("f64", 12, raw(0.1)),
                    entry_array("u8s", 0, 2, "\x01\xFF"),
                    entry_array("i8s", 1, 1, "\xFF"),
@@ -263,7 +264,7 @@ TEST_CASE("every value type is widened as documented", "[formats]") {
                    entry_array("none", 8, 0, ""),
                    entry_array("f32s", 6, 1, raw(0.1F)),
                    entry_array("i16s", 3, 1, "\xFE\xFF"),
-                   entry_array("u64s", 10, 1, u64(kMax))};
+                   entry_array("u64s", 10, 1, u64(max_u64))};
   const auto result = parse(file.bytes());
   if (!result) FAIL(result.error().message);
   const Metadata& m = result->metadata;
@@ -276,7 +277,7 @@ TEST_CASE("every value type is widened as documented", "[formats]") {
   CHECK(*m.find("f32") == MetadataValue(static_cast<double>(0.1F)));
   CHECK(*m.find("true") == MetadataValue(true));
   CHECK(*m.find("empty") == MetadataValue(std::string()));
-  CHECK(*m.find("u64") == MetadataValue(kMax));
+  CHECK(*m.find("u64") == MetadataValue(max_u64));
   CHECK(*m.find("i64") == MetadataValue(std::numeric_limits<std::int64_t>::min()));
   CHECK(*m.find("f64") == MetadataValue(0.1));
   CHECK(*m.find("u8s") == MetadataValue(std::vector<std::uint64_t>{1, 255}));
@@ -285,7 +286,7 @@ TEST_CASE("every value type is widened as documented", "[formats]") {
   CHECK(*m.find("none") == MetadataValue(std::vector<std::string>{}));
   CHECK(*m.find("f32s") == MetadataValue(std::vector<double>{static_cast<double>(0.1F)}));
   CHECK(*m.find("i16s") == MetadataValue(std::vector<std::int64_t>{-2}));
-  CHECK(*m.find("u64s") == MetadataValue(std::vector<std::uint64_t>{kMax}));
+  CHECK(*m.find("u64s") == MetadataValue(std::vector<std::uint64_t>{max_u64}));
 }
 
 TEST_CASE("names in errors cannot reach the terminal", "[formats]") {

@@ -128,10 +128,10 @@ TEST_CASE("impossible llama2.c headers are not taken for one", "[formats]") {
                         raw(model.kv_heads) + raw(model.vocab_size) + raw(model.seq_len);
     return parse_llama2c_header(as_bytes(bytes)).has_value();
   };
-  constexpr std::int32_t kMin = std::numeric_limits<std::int32_t>::min();
-  constexpr std::int32_t kMax = std::numeric_limits<std::int32_t>::max();
+  constexpr std::int32_t min_i32 = std::numeric_limits<std::int32_t>::min();
+  constexpr std::int32_t max_i32 = std::numeric_limits<std::int32_t>::max();
   CHECK(header([](RawLlama2c&) {}));
-  for (const std::int32_t wrong : {0, -1, kMin, kMax}) {
+  for (const std::int32_t wrong : {0, -1, min_i32, max_i32}) {
     INFO(wrong);
     CHECK_FALSE(header([&](RawLlama2c& m) { m.dim = wrong; }));
     CHECK_FALSE(header([&](RawLlama2c& m) { m.hidden_dim = wrong; }));

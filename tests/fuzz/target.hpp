@@ -6,4 +6,5 @@
 #include <span>
 
 /// Must not crash, whatever the bytes are. Returns 0.
+// NOLINTNEXTLINE(readability-identifier-naming): the name that libFuzzer looks for
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);

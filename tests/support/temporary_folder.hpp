@@ -29,7 +29,7 @@ class TemporaryFolder {
 
   /// Writes a file into it and returns its path.
   std::filesystem::path file(const std::string& name, std::string_view bytes) const {
-    const auto path = path_ / name;
+    auto path = path_ / name;
     std::ofstream(path, std::ios::binary) << bytes;
     return path;
   }

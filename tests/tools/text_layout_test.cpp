@@ -65,7 +65,7 @@ TEST_CASE("a progress line fits every width", "[tools]") {
 
 TEST_CASE("counts and bytes are short", "[tools]") {
   CHECK(short_count(999) == "999");
-  CHECK(short_count(263000) == "263.00 k");
+  CHECK(short_count(263000) == "263.00 K");
   CHECK(short_count(7.24e9) == "7.24 G");
   CHECK(short_bytes(512) == "512 B");
   CHECK(short_bytes(1536) == "1.5 KiB");
