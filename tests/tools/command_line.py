@@ -42,7 +42,7 @@ class CommandLine(unittest.TestCase):
         self.usage_error()
 
     def test_subcommands_that_do_not_exist_yet_are_refused(self):
-        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template", "train"):
+        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template"):
             self.usage_error(name)
 
     def test_a_missing_model_argument_is_a_usage_error(self):
