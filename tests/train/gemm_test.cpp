@@ -1,6 +1,8 @@
 #include "kernels/gemm.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -100,8 +102,8 @@ TEST_CASE("products of odd sizes agree with the reference in every form and on e
             }
           }
           INFO(name(product) << " on " << target << (accumulate ? ", added" : ""));
-          // A sum of k products below 1, each rounded to 2^-24 of the sum so far.
-          CHECK(difference <= 1e-6 * std::sqrt(static_cast<double>(size.k)) + 1e-7);
+          // k products below 1, each sum rounded to 2^-24 of itself; a missing product is off by far more.
+          CHECK(difference <= 1e-7 * static_cast<double>(size.k) + 1e-6);
           CHECK(outside_kept);
         }
       }
@@ -132,7 +134,7 @@ TEST_CASE("a product has the same bits on any number of threads and on all targe
 TEST_CASE("a row of a product has the same bits in a product of fewer rows", "[train][gemm]") {
   const Product whole(GemmForm::abt, {61, 47, 1031});
   const auto c = whole.run(2, false);
-  for (const std::size_t rows : {1, 4, 23}) {
+  for (const std::size_t rows : {1U, 4U, 23U}) {
     Product part = whole;
     part.size.m = rows;
     const auto fewer = part.run(1, false);

@@ -33,7 +33,7 @@ TEST_CASE("the rate rises in equal steps during the warm-up", "[train][schedule]
 }
 
 TEST_CASE("a constant rate stays after the warm-up", "[train][schedule]") {
-  for (const std::uint64_t step : {4, 10, 24, 1000})
+  for (const std::uint64_t step : {4U, 10U, 24U, 1000U})
     CHECK(rate_at(of(ScheduleKind::constant), step) == Approx(0.01));
 }
 
