@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "base/random.hpp"
-#include "kernels/samples.hpp"
 #include "model/evaluate.hpp"
 #include "support/catch.hpp"
 #include "support/check_has.hpp"
