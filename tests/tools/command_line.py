@@ -44,7 +44,7 @@ class CommandLine(unittest.TestCase):
         self.usage_error()
 
     def test_subcommands_that_do_not_exist_yet_are_refused(self):
-        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template", "train"):
+        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template"):
             self.usage_error(name)
 
     def test_without_a_model_the_bundled_one_is_used(self):
