@@ -8,7 +8,7 @@ import unittest
 
 from program import MODEL, SHARED, STORIES, TROUPE, main, needs_model, run
 
-SUBCOMMANDS = ("chat", "generate", "tokenize", "inspect", "convert", "logits")
+SUBCOMMANDS = ("chat", "generate", "tokenize", "inspect", "convert", "logits", "train")
 
 
 class CommandLine(unittest.TestCase):
@@ -42,7 +42,7 @@ class CommandLine(unittest.TestCase):
         self.usage_error()
 
     def test_subcommands_that_do_not_exist_yet_are_refused(self):
-        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template", "train"):
+        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template"):
             self.usage_error(name)
 
     def test_a_missing_model_argument_is_a_usage_error(self):
@@ -69,6 +69,7 @@ class CommandLine(unittest.TestCase):
 
     def test_contradictions_are_usage_errors(self):
         self.assertIn("no prompt", self.usage_error("generate", "model.gguf"))
+        self.assertIn("a prompt goes behind -p", self.usage_error("generate", "model.gguf", "Once upon a time"))
         self.usage_error("logits", "model.gguf")
         self.usage_error("logits", "model.gguf", "-p", "x", "--tokens", "1")
         self.usage_error("tokenize", "model.gguf")
