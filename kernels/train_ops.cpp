@@ -10,7 +10,7 @@
 #define HWY_TARGET_INCLUDE "kernels/train_ops.cpp"
 #include "hwy/foreach_target.h"
 //
-#include "kernels/simd-inl.hpp"
+#include "kernels/parts-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe {
@@ -18,17 +18,6 @@ namespace HWY_NAMESPACE {
 
 HWY_INLINE Floats16 sub(const Floats16& a, const Floats16& b) {
   return map16([&](auto p) TROUPE_LAMBDA { return hn::Sub(a.part[p], b.part[p]); });
-}
-
-/// The 16 floats at `i` of n, filled up with zeros.
-HWY_INLINE Floats16 part16(const float* from, std::size_t i, std::size_t n) {
-  return i + 16 <= n ? load16(from + i) : load_tail(from + i, n - i, 0);
-}
-HWY_INLINE void put16(const Floats16& v, float* to, std::size_t i, std::size_t n) {
-  if (i + 16 <= n)
-    store16(v, to + i);
-  else
-    store_tail(v, to + i, n - i);
 }
 
 /// 1 / (1 + exp(-x)).
@@ -282,42 +271,6 @@ void dropout(float* y, const float* x, std::size_t n, float rate, std::uint64_t 
   }
 }
 
-// ---- Optimizer.
-
-double sum_of_squares(const float* x, std::size_t n) {
-  double total = 0;
-  for (std::size_t begin = 0; begin < n; begin += 4096) {
-    const std::size_t end = std::min(n, begin + 4096);
-    Floats16 sums = set16(0);
-    for (std::size_t i = begin; i < end; i += 16) {
-      const Floats16 v = part16(x, i, end);
-      sums = mul_add(v, v, sums);
-    }
-    total += static_cast<double>(sum16(sums));
-  }
-  return total;
-}
-
-void adam(const AdamStep& s, const float* gradient, std::size_t n, float* parameter, float* mean,
-          float* square) {
-  const Floats16 clip = set16(s.gradient_scale), beta1 = set16(s.beta1), rest1 = set16(1 - s.beta1);
-  const Floats16 beta2 = set16(s.beta2), rest2 = set16(1 - s.beta2), eps = set16(s.eps);
-  const Floats16 keep = set16(1 - s.rate * s.decay), rate = set16(-s.rate * s.correction1);
-  const Floats16 correction2 = set16(s.correction2);
-  for (std::size_t i = 0; i < n; i += 16) {
-    const Floats16 g = mul(part16(gradient, i, n), clip);
-    const Floats16 m = mul_add(part16(mean, i, n), beta1, mul(g, rest1));
-    const Floats16 v = mul_add(part16(square, i, n), beta2, mul(mul(g, g), rest2));
-    const Floats16 root =
-        map16([&](auto p) TROUPE_LAMBDA { return hn::Sqrt(hn::Mul(v.part[p], correction2.part[p])); });
-    const Floats16 bottom = add(root, eps);
-    const Floats16 ratio = map16([&](auto p) TROUPE_LAMBDA { return hn::Div(m.part[p], bottom.part[p]); });
-    put16(m, mean, i, n);
-    put16(v, square, i, n);
-    put16(mul_add(ratio, rate, mul(part16(parameter, i, n), keep)), parameter, i, n);
-  }
-}
-
 }  // namespace HWY_NAMESPACE
 }  // namespace troupe
 HWY_AFTER_NAMESPACE();
@@ -339,8 +292,6 @@ HWY_EXPORT(gelu_back);
 HWY_EXPORT(loss_row);
 HWY_EXPORT(loss_row_back);
 HWY_EXPORT(dropout);
-HWY_EXPORT(sum_of_squares);
-HWY_EXPORT(adam);
 
 void train_rms_norm(const float* x, const float* weight, float eps, std::size_t rows, std::size_t cols,
                     float* out, float* factors) {
@@ -392,13 +343,6 @@ float train_cross_entropy_loss(const float* logits, std::size_t n, std::size_t t
 void train_dropout(float* y, const float* x, std::size_t n, float rate, std::uint64_t seed,
                    std::uint64_t stream, std::uint64_t first) {
   HWY_DYNAMIC_DISPATCH(dropout)(y, x, n, rate, seed, stream, first);
-}
-double train_sum_of_squares(const float* x, std::size_t n) {
-  return HWY_DYNAMIC_DISPATCH(sum_of_squares)(x, n);
-}
-void train_adam(const AdamStep& step, const float* gradient, std::size_t n, float* parameter, float* mean,
-                float* square) {
-  HWY_DYNAMIC_DISPATCH(adam)(step, gradient, n, parameter, mean, square);
 }
 
 }  // namespace troupe

@@ -61,19 +61,4 @@ float train_cross_entropy_loss(const float* logits, std::size_t n, std::size_t t
 void train_dropout(float* y, const float* x, std::size_t n, float rate, std::uint64_t seed,
                    std::uint64_t stream, std::uint64_t first);
 
-/// x += y, and sums of squares in double: partial sums of 4096 floats, in order.
-double train_sum_of_squares(const float* x, std::size_t n);
-
-/// One step of AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019) on n elements.
-struct AdamStep {
-  float gradient_scale = 1;  ///< of clipping
-  float rate = 0;            ///< learning rate
-  float beta1 = 0, beta2 = 0, eps = 0;
-  float decay = 0;        ///< weight decay; 0 for this parameter if it takes none
-  float correction1 = 1;  ///< 1 / (1 - beta1^t)
-  float correction2 = 1;  ///< 1 / (1 - beta2^t)
-};
-void train_adam(const AdamStep& step, const float* gradient, std::size_t n, float* parameter, float* mean,
-                float* square);
-
 }  // namespace troupe

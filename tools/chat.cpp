@@ -64,11 +64,10 @@ std::uint64_t random_seed() {
 }  // namespace
 
 int run_chat(const Arguments& arguments) {
-  CommandLine command_line("chat", "MODEL [OPTIONS]", "Talk to a model.", std::string(notes));
+  CommandLine command_line("chat", "[MODEL] [OPTIONS]", "Talk to a model.", std::string(notes));
   ChatFlags flags;
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
-  if (const auto path = flags.model.path(); !path) return command_line.usage_error(path.error().message);
 
   install_signal_handlers(InterruptUse::always);
   const auto model = open_model(flags.model, flags.engine.options.threads);

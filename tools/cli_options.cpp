@@ -16,6 +16,7 @@
 #pragma GCC diagnostic pop
 
 #include "base/try.hpp"
+#include "tools/bundled_model.hpp"
 #include "tools/generation_settings.hpp"
 #include "tools/number_text.hpp"
 #include "tools/terminal.hpp"
@@ -272,7 +273,8 @@ int CommandLine::usage_error(const std::string& message) const {
 }
 
 void ModelFlags::declare(CommandLine& command_line) {
-  command_line.positional("MODEL", "the model file: .gguf, or llama2.c .bin", model);
+  command_line.positional(
+      "MODEL", "the model file: .gguf, .smnd, or llama2.c .bin; default: the bundled model", model);
   command_line.text(
       "--tokenizer", "FILE",
       "the vocabulary of a model file without one: llama2.c's tokenizer.bin (looked for beside the "
@@ -282,7 +284,7 @@ void ModelFlags::declare(CommandLine& command_line) {
 
 Result<std::filesystem::path> ModelFlags::path() const {
   if (model && !model->empty()) return std::filesystem::path(*model);
-  return Error{Errc::bad_argument, "no MODEL given: name a model file"};
+  return bundled_model();
 }
 
 void AnswerFlags::declare(CommandLine& command_line, const std::string& seed_help) {

@@ -68,8 +68,7 @@ struct ModelFlags {
 
   void declare(CommandLine& command_line);
 
-  /// The model file that is meant. Errors: bad_argument when none was named: there is no bundled model. This
-  /// is the place where a default model joins.
+  /// The model file that is meant: the bundled one unless another was named. Errors: see bundled_model().
   Result<std::filesystem::path> path() const;
 };
 

@@ -204,11 +204,11 @@ int answer_batch(Engine& engine, const std::vector<GenerationRequest>& requests,
 }  // namespace
 
 int run_generate(const Arguments& arguments) {
-  CommandLine command_line("generate", "MODEL -p TEXT … [OPTIONS]", std::string(summary), std::string(notes));
+  CommandLine command_line("generate", "[MODEL] -p TEXT … [OPTIONS]", std::string(summary),
+                           std::string(notes));
   GenerateFlags flags;
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
-  if (const auto path = flags.model.path(); !path) return command_line.usage_error(path.error().message);
   if (flags.prompts.empty() && flags.prompt_file.empty()) {
     return command_line.usage_error("no prompt given: use -p TEXT, or --prompts FILE (- is standard input)");
   }

@@ -10,7 +10,7 @@ namespace troupe::tools {
 
 int run_inspect(const Arguments& arguments) {
   CommandLine command_line(
-      "inspect", "MODEL [OPTIONS]",
+      "inspect", "[MODEL] [OPTIONS]",
       "Prints the metadata of a model file, and its tensors if asked. Weights are not loaded.");
   ModelFlags model;
   bool tensors = false;

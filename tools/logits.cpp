@@ -71,13 +71,12 @@ int print_logits(const LogitsFlags& flags, const std::vector<Token>& tokens,
 
 int run_logits(const Arguments& arguments) {
   CommandLine command_line(
-      "logits", "MODEL (-p TEXT or --tokens IDS) [OPTIONS]",
+      "logits", "[MODEL] (-p TEXT or --tokens IDS) [OPTIONS]",
       "Prints the logits that follow the prompt: one line of numbers, one per token of the "
       "vocabulary; with --all one line per position. The numbers read back as the same floats.");
   LogitsFlags flags;
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
-  if (const auto path = flags.model.path(); !path) return command_line.usage_error(path.error().message);
   if (flags.prompt.has_value() == flags.tokens.has_value()) {
     return command_line.usage_error(flags.prompt ? "give only one of -p and --tokens"
                                                  : "give -p TEXT or --tokens IDS");

@@ -1,7 +1,9 @@
 // troupe tokenize: text to token ids and back.
 
+#include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/try.hpp"
@@ -27,7 +29,8 @@ struct TokenizeFlags {
 
 void declare(CommandLine& command_line, TokenizeFlags& flags) {
   flags.model.declare(command_line);
-  command_line.positional("TEXT", "the text; after -- if it begins with a dash", flags.text);
+  command_line.positional("TEXT", "the text, also without a MODEL; after -- if it begins with a dash",
+                          flags.text);
   command_line.text("--file", "FILE", "read the text from a file, every byte of it; - is standard input",
                     flags.file);
   command_line.flag("--add-special", "put BOS in front and EOS behind where the vocabulary asks for it",
@@ -59,18 +62,29 @@ Result<std::string> tokenize(const TokenizeFlags& flags) {
   return flags.json ? "{\"tokens\":" + json_tokens(tokens) + "}\n" : token_lines(*tokenizer, tokens);
 }
 
+bool names_a_model(const std::filesystem::path& word) {
+  std::error_code no_such_file;
+  const auto extension = word.extension();
+  return extension == ".gguf" || extension == ".bin" || extension == ".smnd" ||
+         std::filesystem::exists(word, no_such_file);
+}
+
 }  // namespace
 
 int run_tokenize(const Arguments& arguments) {
   CommandLine command_line(
-      "tokenize", "MODEL [TEXT] [OPTIONS]",
+      "tokenize", "[MODEL] [TEXT] [OPTIONS]",
       "Prints the token ids of a text, one per line with what each stands for, or the text of "
       "token ids. Neither BOS and EOS nor special tokens unless asked for. Of the model file "
       "only the vocabulary is needed.");
   TokenizeFlags flags;
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
-  if (const auto path = flags.model.path(); !path) return command_line.usage_error(path.error().message);
+  // A single word is a text for the bundled model's vocabulary, unless it names a model.
+  if (flags.model.model && !flags.text && flags.file.empty() && !flags.decode &&
+      !names_a_model(*flags.model.model)) {
+    flags.text = std::exchange(flags.model.model, {});
+  }
   const int sources = (flags.text ? 1 : 0) + (flags.file.empty() ? 0 : 1) + (flags.decode ? 1 : 0);
   if (sources == 0) return command_line.usage_error("nothing to do: give TEXT, --file FILE or --decode IDS");
   if (sources > 1) return command_line.usage_error("give only one of TEXT, --file and --decode");

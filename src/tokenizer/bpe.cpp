@@ -25,16 +25,14 @@ std::vector<std::string> pieces_of(const Vocabulary& vocabulary) {
     const std::string& spelling = vocabulary.spellings[i];
     if (vocabulary.types[i] == TokenType::byte) {
       pieces[i] = static_cast<char>(spelled_byte(spelling).value());
-    } else if (auto bytes = stands_for_bytes(vocabulary.types[i]) ? spelled_bytes(spelling) : std::nullopt) {
-      pieces[i] = *std::move(bytes);
-    } else {
+    } else if (!stands_for_bytes(vocabulary.types[i]) || !append_spelled_bytes(pieces[i], spelling)) {
       pieces[i] = spelling;
     }
   }
   return pieces;
 }
 
-Error bad_merge(std::size_t index, const std::string& merge) {
+Error bad_merge(std::size_t index, std::string_view merge) {
   return {Errc::bad_file, "tokenizer.ggml.merges has " + in_quotes(merge) + " as entry " +
                               std::to_string(index) + "; each is two parts of a word with a space between"};
 }
@@ -131,14 +129,15 @@ BpeTokenizer::BpeTokenizer(Vocabulary vocabulary_in, std::vector<std::string> pi
       merges_(merges),
       whole_(vocab_size()) {
   const Vocabulary& v = vocabulary();
+  std::string bytes;
   for (std::size_t i = 0; i < v.size(); ++i) {
     // Control tokens stay out: whatever a text says, only parse_special may make them of it. So do those that
     // are spelled outside of the byte alphabet, for words are spelled in it.
-    const bool user_defined = v.types[i] == TokenType::user_defined;
-    if (!user_defined && !stands_for_bytes(v.types[i])) continue;
-    const auto bytes = spelled_bytes(v.spellings[i]);
+    if (v.types[i] != TokenType::user_defined && !stands_for_bytes(v.types[i])) continue;
     const auto text = piece(static_cast<Token>(i));
-    if (bytes && !bytes->empty() && *bytes == text) symbols_.insert(text, static_cast<Symbol>(i));
+    bytes.clear();
+    if (!append_spelled_bytes(bytes, v.spellings[i]) || bytes.empty() || bytes != text) continue;
+    symbols_.insert(text, static_cast<Symbol>(i));
   }
 }
 
@@ -154,16 +153,19 @@ Status BpeTokenizer::add_merges(const std::vector<std::string>& merges) {
     const char piece[] = {static_cast<char>(byte)};
     byte_symbols_[byte] = symbol_of(std::string_view(piece, 1));
   }
+  std::string joined;
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-    const std::string& merge = merges[rank];
+    const std::string_view merge = merges[rank];
     const std::size_t space = merge.find(' ', 1);
-    if (space == std::string::npos || space + 1 == merge.size()) return bad_merge(rank, merge);
-    const auto left = spelled_bytes(std::string_view(merge).substr(0, space));
-    const auto right = spelled_bytes(std::string_view(merge).substr(space + 1));
-    if (!left || !right) continue;  // never met: words are spelled in the byte alphabet
-    const Symbol left_symbol = symbol_of(*left);
-    const Symbol right_symbol = symbol_of(*right);
-    merges_.insert(left_symbol, right_symbol, {static_cast<std::uint32_t>(rank), symbol_of(*left + *right)});
+    if (space == std::string_view::npos || space + 1 == merge.size()) return bad_merge(rank, merge);
+    // One that is spelled outside of the byte alphabet never meets its parts: words are spelled in it.
+    joined.clear();
+    if (!append_spelled_bytes(joined, merge.substr(0, space))) continue;
+    const std::size_t left_bytes = joined.size();
+    if (!append_spelled_bytes(joined, merge.substr(space + 1))) continue;
+    const Symbol left = symbol_of(std::string_view(joined).substr(0, left_bytes));
+    const Symbol right = symbol_of(std::string_view(joined).substr(left_bytes));
+    merges_.insert(left, right, {static_cast<std::uint32_t>(rank), symbol_of(joined)});
   }
   return {};
 }
@@ -175,6 +177,7 @@ Result<std::vector<Token>> BpeTokenizer::encode(std::string_view text, EncodeOpt
                                       std::to_string(text_bytes_max)};
   }
   std::vector<Token> out;
+  out.reserve(text.size() / 4 + 2);  // about what prose takes
   if (options.add_special && adds_bos()) out.push_back(*bos());
   Encoder encoder(*this, out);
   for (const SpelledTokens::Part& part : spelled().split(text, options.parse_special)) {

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <unordered_map>
 #include <vector>
 
 namespace troupe {
@@ -39,7 +39,8 @@ class MergeTable {
   }
   std::size_t slot_of(std::uint64_t pair) const noexcept;
 
-  std::vector<Slot> slots_;  // a power of two of them, at most half of them full, found by linear probing
+  std::vector<Slot>
+      slots_;  // a power of two of them, at most three quarters of them full, found by linear probing
   int shift_ = 0;
 };
 
@@ -57,28 +58,35 @@ class WordMerger {
 
   struct Part {
     Symbol symbol;
-    std::uint32_t previous;
-    std::uint32_t next;
+    std::uint32_t previous, next;
+    MergeTable::Merge with_next;  // of rank `none` where the two do not merge
   };
 
-  // Two neighbours that merge. Stale once either has merged with another.
-  struct Pair {
-    std::uint64_t order;  // rank, then position of the left one: the least merges first
-    Symbol left_symbol, right_symbol, joined;
-    std::uint32_t right;
-
-    std::uint32_t left() const { return static_cast<std::uint32_t>(order); }
-    bool operator>(const Pair& other) const { return order > other.order; }
-  };
+  // The rank of a part with the next, then the part's position, so that the least merges first. Stale once
+  // the part's `with_next` is of another rank.
+  using Pair = std::uint64_t;
+  static Pair pair_of(std::uint32_t rank, std::uint32_t at) noexcept {
+    return std::uint64_t{rank} << 32 | at;
+  }
 
   void merge_short(std::vector<Symbol>& symbols);
   void merge_long(std::vector<Symbol>& symbols);
-  void try_pair(std::uint32_t left, std::uint32_t right);
+  void look_up(std::uint32_t at);
+  void join(Pair pair);
+  void join_early_ones_before(Pair pair);
 
   const MergeTable& merges_;
-  std::vector<MergeTable::Merge> pairs_;  // of a short word: each part with the next
+  std::vector<MergeTable::Merge> short_pairs_;  // of a short word: each part with the next
+
+  // Of a long word. Pairs wait in lists by rank: such a list is worked through from left to right in memory,
+  // which is far faster in words of megabytes than a heap of all pairs.
   std::vector<Part> parts_;
-  std::vector<Pair> queue_;  // a heap
+  std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> waiting_;  // rank → positions
+  std::vector<std::uint32_t> ranks_;                                       // of waiting_'s lists; a heap
+  // What comes up while a list of the same or a higher rank is worked on; a heap. It stays empty where each
+  // merge is listed behind those that make its parts, as training lists them.
+  std::vector<Pair> early_;
+  std::int64_t current_rank_ = -1;
 };
 
 }  // namespace troupe

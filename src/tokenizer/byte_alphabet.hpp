@@ -1,15 +1,14 @@
 #pragma once
 // The characters that stand for bytes in the vocabularies of byte-level BPE.
 
-#include <optional>
 #include <string>
 #include <string_view>
 
 namespace troupe {
 
-/// The bytes that `spelling` stands for, by GPT-2's alphabet: '!'..'~', U+00A1..U+00AC and U+00AE..U+00FF
-/// are the bytes of these numbers, and U+0100, U+0101, … are the 68 others in order (so that "Ġ", U+0120, is
-/// the space). nullopt where a character is none of these.
-std::optional<std::string> spelled_bytes(std::string_view spelling);
+/// Appends to `bytes` what `spelling` stands for by GPT-2's alphabet: '!'..'~', U+00A1..U+00AC and
+/// U+00AE..U+00FF are the bytes of these numbers, and U+0100, U+0101, … are the 68 others in order (so that
+/// "Ġ", U+0120, is the space). False where a character is none of these; `bytes` is then of no use.
+bool append_spelled_bytes(std::string& bytes, std::string_view spelling);
 
 }  // namespace troupe

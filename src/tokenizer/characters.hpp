@@ -1,6 +1,7 @@
 #pragma once
 // Characters as the pre-tokenizers' regular expressions see them.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -32,11 +33,44 @@ struct Character {
   std::uint8_t bytes = 0;
 };
 
-/// The character at byte `at` <= text.size(). Bytes that are no UTF-8 count as U+FFFD, each maximal invalid
-/// prefix (Unicode 15, table 3-8) as one.
-Character character_at(std::string_view text, std::size_t at) noexcept;
+namespace detail {
+constexpr std::array<CharKinds, 128> kinds_of_ascii() {
+  std::array<CharKinds, 128> kinds{};
+  for (unsigned c = 0; c < 128; ++c) {
+    const bool is_letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    const bool is_number = c >= '0' && c <= '9';
+    const bool is_symbol = std::string_view("$+<=>^`|~").find(static_cast<char>(c)) != std::string_view::npos;
+    const bool is_space = c == ' ' || (c >= '\t' && c <= '\r');
+    kinds[c] = is_letter               ? kind::letter
+               : is_number             ? kind::number
+               : is_symbol             ? kind::symbol
+               : is_space              ? kind::space
+               : c < 0x20 || c == 0x7F ? kind::other
+                                       : kind::punctuation;
+  }
+  return kinds;
+}
+inline constexpr auto ascii_kinds = kinds_of_ascii();
+
+Character long_character_at(std::string_view text, std::size_t at) noexcept;
+}  // namespace detail
+
+/// The character at byte `at`. Bytes that are no UTF-8 count as U+FFFD, each maximal invalid prefix
+/// (Unicode 15, table 3-8) as one.
+inline Character character_at(std::string_view text, std::size_t at) noexcept {
+  if (at >= text.size()) return {};
+  const auto lead = static_cast<unsigned char>(text[at]);
+  if (lead < 128) return {lead, detail::ascii_kinds[lead], 1};
+  return detail::long_character_at(text, at);
+}
 
 /// Where the run of characters of `kinds` that begins at `at` ends (`at` itself if there is none).
-std::size_t end_of_run(std::string_view text, std::size_t at, CharKinds kinds) noexcept;
+inline std::size_t end_of_run(std::string_view text, std::size_t at, CharKinds kinds) noexcept {
+  while (true) {
+    const Character c = character_at(text, at);
+    if ((c.kind & kinds) == 0) return at;
+    at += c.bytes;
+  }
+}
 
 }  // namespace troupe

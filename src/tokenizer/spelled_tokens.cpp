@@ -15,6 +15,15 @@ struct Match {
   std::size_t end() const { return begin + bytes; }
 };
 
+bool is_space(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+struct TakenMatch {
+  Match match;
+  std::size_t end = 0;  // behind the white space that goes with it
+};
+
 struct LessUrgent {
   bool operator()(const Match& a, const Match& b) const {
     return std::tie(b.bytes, a.token, a.begin) > std::tie(a.bytes, b.token, b.begin);
@@ -75,6 +84,15 @@ std::optional<Token> SpelledTokens::longest_at(std::string_view text, std::size_
   return longest;
 }
 
+/// Where the white space ends that a `token` in front of `at` takes with it, short of what is taken.
+std::size_t SpelledTokens::end_of_dropped_space(std::string_view text, std::size_t at, Token token,
+                                                const std::vector<bool>& taken) const {
+  const auto& drops = vocabulary_.drops_space_behind;
+  if (drops.empty() || !drops[static_cast<std::size_t>(token)]) return at;
+  while (at < text.size() && is_space(text[at]) && !taken[at]) ++at;
+  return at;
+}
+
 std::vector<SpelledTokens::Part> SpelledTokens::split(std::string_view text, bool parse_special) const {
   if (text.empty()) return {};
   std::priority_queue<Match, std::vector<Match>, LessUrgent> queue;
@@ -83,19 +101,25 @@ std::vector<SpelledTokens::Part> SpelledTokens::split(std::string_view text, boo
       queue.push({at, vocabulary_.spelling(*token).size(), *token});
     }
   };
-  for (std::size_t at = 0; at < text.size() && !sorted_.empty(); ++at) look_at(at, text.size());
+  for (std::size_t at = 0; at < text.size() && !sorted_.empty(); ++at) {
+    const Range& range = first_byte_[static_cast<unsigned char>(text[at])];
+    if (range.begin < range.end) look_at(at, text.size());  // most bytes begin no spelling
+  }
   if (queue.empty()) return {Part{text, std::nullopt}};
 
   std::vector<bool> taken(text.size());
-  std::vector<Match> matches;
+  std::vector<TakenMatch> matches;
   while (!queue.empty()) {
     const Match match = queue.top();
     queue.pop();
-    // What is taken is at least as long as this match, so where they overlap it covers one of its ends.
+    // What is taken in one go is at least as long as this match, so where they overlap it covers one of its
+    // ends.
     if (taken[match.begin]) continue;
     if (!taken[match.end() - 1]) {
-      matches.push_back(match);
-      std::fill_n(taken.begin() + static_cast<std::ptrdiff_t>(match.begin), match.bytes, true);
+      const std::size_t end = end_of_dropped_space(text, match.end(), match.token, taken);
+      std::fill(taken.begin() + static_cast<std::ptrdiff_t>(match.begin),
+                taken.begin() + static_cast<std::ptrdiff_t>(end), true);
+      matches.push_back({match, end});
       continue;
     }
     const auto free_end =
@@ -103,13 +127,14 @@ std::vector<SpelledTokens::Part> SpelledTokens::split(std::string_view text, boo
     look_at(match.begin, static_cast<std::size_t>(free_end - taken.begin()) - match.begin);
   }
 
-  std::sort(matches.begin(), matches.end(), [](const Match& a, const Match& b) { return a.begin < b.begin; });
+  std::sort(matches.begin(), matches.end(),
+            [](const TakenMatch& a, const TakenMatch& b) { return a.match.begin < b.match.begin; });
   std::vector<Part> parts;
   std::size_t done = 0;
-  for (const Match& match : matches) {
+  for (const auto& [match, end] : matches) {
     if (match.begin > done) parts.push_back({text.substr(done, match.begin - done), std::nullopt});
     parts.push_back({text.substr(match.begin, match.bytes), match.token});
-    done = match.end();
+    done = end;
   }
   if (done < text.size()) parts.push_back({text.substr(done), std::nullopt});
   return parts;

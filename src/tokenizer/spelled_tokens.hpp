@@ -24,7 +24,8 @@ class SpelledTokens {
     std::optional<Token> token;
   };
 
-  /// The whole of `text` in order, no part empty, no two neighbours without a token. Where spellings
+  /// The whole of `text` in order, but the white space that a token drops behind it; no part empty, no two
+  /// neighbours without a token. Where spellings
   /// overlap the longest anywhere in the text wins, then the lower id, then the one further left: the
   /// order in which llama.cpp looks for them. Time n log n for a text of n bytes.
   std::vector<Part> split(std::string_view text, bool parse_special) const;
@@ -37,6 +38,9 @@ class SpelledTokens {
   /// The longest token spelled at `at`, taking up at most `bytes_max` bytes.
   std::optional<Token> longest_at(std::string_view text, std::size_t at, std::size_t bytes_max,
                                   bool parse_special) const;
+
+  std::size_t end_of_dropped_space(std::string_view text, std::size_t at, Token token,
+                                   const std::vector<bool>& taken) const;
 
   const Vocabulary& vocabulary_;
   std::vector<Token> sorted_;          // by spelling, no two alike, none empty

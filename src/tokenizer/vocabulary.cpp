@@ -1,8 +1,8 @@
 #include "tokenizer/vocabulary.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "base/try.hpp"
@@ -100,6 +100,7 @@ Status settle_types(Vocabulary& vocabulary, bool byte_tokens) {
     TokenType& type = vocabulary.types[i];
     // Some files mark these as plain tokens; then any user's text could end a turn.
     if (is_end_mark(spelling)) type = TokenType::control;
+    if (type == TokenType::user_defined && is_infill_mark(spelling)) type = TokenType::control;
     if (byte_tokens && type == TokenType::normal && spelled_byte(spelling)) type = TokenType::byte;
     if (type == TokenType::byte && !spelled_byte(spelling)) {
       return bad_key(tokens_key, "has the byte token " + std::to_string(i) + " spelled " +
@@ -107,6 +108,25 @@ Status settle_types(Vocabulary& vocabulary, bool byte_tokens) {
     }
   }
   return {};
+}
+
+/// Files do not say it: that Phi-3's added tokens drop the white space behind them is known by its name.
+Result<std::vector<bool>> read_drops_space_behind(const Metadata& metadata, const Vocabulary& vocabulary) {
+  TROUPE_TRY(auto name, metadata.get_string("general.name"));
+  if (!name) return std::vector<bool>{};
+  for (char& c : *name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  if (name->find("phi-3") == std::string::npos && name->find("phi3") == std::string::npos) {
+    return std::vector<bool>{};
+  }
+  std::vector<bool> drops(vocabulary.size());
+  for (std::size_t i = 0; i < drops.size(); ++i) {
+    const std::string& spelling = vocabulary.spellings[i];
+    const TokenType type = vocabulary.types[i];
+    const bool is_special =
+        type == TokenType::control || type == TokenType::user_defined || type == TokenType::unknown;
+    drops[i] = is_special && spelling != "<unk>" && spelling != "<s>" && spelling != "<|endoftext|>";
+  }
+  return drops;
 }
 
 }  // namespace
@@ -135,6 +155,12 @@ Result<Vocabulary> read_vocabulary(const Metadata& metadata, const VocabularyDef
   TROUPE_TRY(v.end_of_turn, id("tokenizer.ggml.eot_token_id"));
   TROUPE_TRY(v.end_of_message, id("tokenizer.ggml.eom_token_id"));
 
+  for (const char* key : {"fim_pad", "fim_rep", "fim_sep"}) {
+    TROUPE_TRY(const auto end, id("tokenizer.ggml." + std::string(key) + "_token_id"));
+    if (end) v.infill_ends.push_back(*end);
+  }
+  TROUPE_TRY(v.drops_space_behind, read_drops_space_behind(metadata, v));
+
   TROUPE_TRY(v.adds_bos, read_adds(metadata, "tokenizer.ggml.add_bos_token", v.bos, defaults.adds_bos));
   TROUPE_TRY(v.adds_eos, read_adds(metadata, "tokenizer.ggml.add_eos_token", v.eos, defaults.adds_eos));
   TROUPE_TRY(const auto space_prefix, metadata.get_bool("tokenizer.ggml.add_space_prefix"));
@@ -143,18 +169,48 @@ Result<Vocabulary> read_vocabulary(const Metadata& metadata, const VocabularyDef
 }
 
 bool is_end_mark(std::string_view spelling) noexcept {
-  static constexpr std::array<std::string_view, 21> marks = {"</s>",          "<|eot_id|>",
-                                                             "<|eom_id|>",    "<|im_end|>",
-                                                             "<|end|>",       "<|return|>",
-                                                             "<|call|>",      "<end_of_turn>",
-                                                             "<|eot|>",       "<|end_of_turn|>",
-                                                             "<|endoftext|>", "<|end_of_text|>",
-                                                             "<EOT>",         "< EOT >",
-                                                             "_< EOT >",      "[EOT]",
-                                                             "[EOS]",         "<end_of_utterance>",
-                                                             "<eos>",         "<｜end▁of▁sentence｜>",
-                                                             "<|endofturn|>"};
-  return std::find(marks.begin(), marks.end(), spelling) != marks.end();
+  static constexpr std::string_view marks[] = {"</s>",
+                                               "<|eot_id|>",
+                                               "<|eom_id|>",
+                                               "<|im_end|>",
+                                               "<|end|>",
+                                               "<|return|>",
+                                               "<|call|>",
+                                               "<end_of_turn>",
+                                               "<|eot|>",
+                                               "<|end_of_turn|>",
+                                               "<|endoftext|>",
+                                               "<|end_of_text|>",
+                                               "<EOT>",
+                                               "< EOT >",
+                                               "_<EOT>",
+                                               "_< EOT >",
+                                               "▁<EOT>",
+                                               "[EOT]",
+                                               "[EOS]",
+                                               "<end_of_utterance>",
+                                               "<eos>",
+                                               "<|endofturn|>",
+                                               "<｜end▁of▁sentence｜>"};
+  return std::find(std::begin(marks), std::end(marks), spelling) != std::end(marks);
+}
+
+bool is_infill_mark(std::string_view spelling) noexcept {
+  static constexpr std::string_view marks[] = {
+      "<|fim_prefix|>", "<fim-prefix>",    "<fim_prefix>",   "<｜fim▁begin｜>", "<PRE>",
+      "▁<PRE>",         "<|code_prefix|>", "<|fim_suffix|>", "<fim-suffix>",    "<fim_suffix>",
+      "<｜fim▁hole｜>", "<SUF>",           "▁<SUF>",         "<|code_suffix|>", "<|fim_middle|>",
+      "<fim-middle>",   "<fim_middle>",    "<｜fim▁end｜>",  "<MID>",           "▁<MID>",
+      "<|code_middle|>"};
+  return std::find(std::begin(marks), std::end(marks), spelling) != std::end(marks) ||
+         is_infill_end(spelling);
+}
+
+bool is_infill_end(std::string_view spelling) noexcept {
+  static constexpr std::string_view marks[] = {"<|fim_pad|>", "<fim-pad>",    "<fim_pad>",     "<PAD>",
+                                               "[PAD]",       "<|fim_repo|>", "<|repo_name|>", "<fim-repo>",
+                                               "<REPO>",      "<reponame>",   "<|file_sep|>"};
+  return std::find(std::begin(marks), std::end(marks), spelling) != std::end(marks);
 }
 
 std::optional<unsigned char> spelled_byte(std::string_view spelling) noexcept {

@@ -28,6 +28,9 @@ struct Vocabulary {
   std::vector<double> scores;          ///< empty where the algorithm wants none; never NaN
   std::vector<TokenType> types;
   std::optional<Token> bos, eos, unknown, end_of_turn, end_of_message;
+  std::vector<Token> infill_ends;  ///< what ends the answer to a request to fill in code
+  /// Per token, whether white space behind its spelling is dropped, where it is found by that; empty: none.
+  std::vector<bool> drops_space_behind;
   bool adds_bos = false;  ///< only with bos
   bool adds_eos = false;  ///< only with eos
   bool adds_space_prefix = false;
@@ -57,6 +60,12 @@ Result<Vocabulary> read_vocabulary(const Metadata& metadata, const VocabularyDef
 
 /// Whether `spelling` is one that models use to end a turn or a text, e.g. "<|im_end|>".
 bool is_end_mark(std::string_view spelling) noexcept;
+
+/// Whether `spelling` is one that models for code use around what is to be filled in, e.g. "<|fim_prefix|>".
+bool is_infill_mark(std::string_view spelling) noexcept;
+
+/// Whether it is one of those that end what is filled in, e.g. "<|file_sep|>".
+bool is_infill_end(std::string_view spelling) noexcept;
 
 /// The byte that "<0x0A>" spells (hexadecimal digits of either case); nullopt for anything else.
 std::optional<unsigned char> spelled_byte(std::string_view spelling) noexcept;

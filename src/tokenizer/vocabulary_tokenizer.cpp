@@ -1,5 +1,6 @@
 #include "tokenizer/vocabulary_tokenizer.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.hpp"
@@ -31,9 +32,14 @@ bool VocabularyTokenizer::is_control(Token token) const noexcept {
 bool VocabularyTokenizer::ends_generation(Token token) const noexcept {
   if (!vocabulary_.holds(token)) return false;
   const auto is = [&](const std::optional<Token>& id) { return id == token; };
-  return is(vocabulary_.eos) || is(vocabulary_.bos) || is(vocabulary_.end_of_turn) ||
-         is(vocabulary_.end_of_message) ||
-         (vocabulary_.type(token) == TokenType::control && is_end_mark(vocabulary_.spelling(token)));
+  if (is(vocabulary_.eos) || is(vocabulary_.bos) || is(vocabulary_.end_of_turn) ||
+      is(vocabulary_.end_of_message)) {
+    return true;
+  }
+  const auto& infill = vocabulary_.infill_ends;
+  if (std::find(infill.begin(), infill.end(), token) != infill.end()) return true;
+  const std::string& spelling = vocabulary_.spelling(token);
+  return vocabulary_.type(token) == TokenType::control && (is_end_mark(spelling) || is_infill_end(spelling));
 }
 
 }  // namespace troupe

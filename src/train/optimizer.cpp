@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/train_ops.hpp"
+#include "kernels/adam.hpp"
 
 namespace troupe::train {
 namespace {

@@ -90,6 +90,69 @@ TEST_CASE("a vocabulary's keys override the defaults", "[tokenizer]") {
   CHECK(tokenizer->ends_generation(2));  // spelled </s>
 }
 
+/// A small sound BPE vocabulary.
+Keys sound_bpe() {
+  return {
+      {"tokenizer.ggml.model", std::string("gpt2")},
+      {"tokenizer.ggml.pre", std::string("gpt-2")},
+      {"tokenizer.ggml.tokens", Strings{"<|endoftext|>", "a", "b", "ab", "Ġ"}},
+      {"tokenizer.ggml.token_type", Ids{3, 1, 1, 1, 1}},
+      {"tokenizer.ggml.merges", Strings{"a b"}},
+      {"tokenizer.ggml.eos_token_id", std::uint64_t{0}},
+  };
+}
+
+TEST_CASE("a BPE vocabulary needs merges and a pre-tokenizer that is known", "[tokenizer]") {
+  const auto tokenizer = good(sound_bpe());
+  CHECK(tokenizer->algorithm() == "bpe");
+  CHECK(tokens_of(*tokenizer, "ab a", {.add_special = true}) == std::vector<Token>{3, 4, 1});
+  CHECK_FALSE(tokenizer->bos().has_value());
+  CHECK(tokenizer->ends_generation(0));
+  check_bad(without(sound_bpe(), "merges"), "merges");
+  check_bad(with(sound_bpe(), "merges", Strings{"ab"}), "merges");
+  check_bad(with(sound_bpe(), "merges", Ids{1}), "merges");
+  check_bad(with(sound_bpe(), "pre", std::string("quux")), "pre is 'quux'", Errc::unsupported);
+  CHECK(good(without(sound_bpe(), "pre"))->algorithm() == "bpe");  // "default"
+}
+
+TEST_CASE("a BPE vocabulary adds BOS where its pre-tokenizer is known for it or the file says so",
+          "[tokenizer]") {
+  const auto adds = [](Keys keys) { return good(keys)->adds_bos(); };
+  const Keys with_bos = with(sound_bpe(), "bos_token_id", std::uint64_t{0});
+  CHECK_FALSE(adds(with_bos));
+  CHECK(adds(with(with_bos, "add_bos_token", true)));
+  CHECK(adds(with(with_bos, "pre", std::string("llama-bpe"))));
+  CHECK_FALSE(adds(with(with(with_bos, "pre", std::string("llama-bpe")), "add_bos_token", false)));
+  check_bad(with(sound_bpe(), "add_bos_token", true), "add_bos_token");
+}
+
+TEST_CASE("marks around code to fill in never come from plain text, and those behind it end the answer",
+          "[tokenizer]") {
+  Keys keys = with(sound_bpe(), "tokens", Strings{"<|fim_prefix|>", "<|file_sep|>", "<tool_call>", "<", "x"});
+  keys = with(keys, "token_type", Ids{4, 4, 4, 1, 1});
+  keys = with(with(without(keys, "eos_token_id"), "merges", Strings{}), "fim_pad_token_id", std::uint64_t{4});
+  const auto tokenizer = good(keys);
+  CHECK_FALSE(tokenizer->encode("<|fim_prefix|>").ok());  // no tokens for its letters
+  CHECK(tokens_of(*tokenizer, "<|fim_prefix|><|file_sep|>", {.parse_special = true}) ==
+        std::vector<Token>{0, 1});
+  CHECK(tokens_of(*tokenizer, "<tool_call>") == std::vector<Token>{2});
+  CHECK_FALSE(tokenizer->ends_generation(0));
+  CHECK(tokenizer->ends_generation(1));
+  CHECK_FALSE(tokenizer->ends_generation(2));
+  CHECK(tokenizer->ends_generation(4));
+}
+
+TEST_CASE("the added tokens of Phi-3 drop the white space behind them", "[tokenizer]") {
+  Keys keys = with(sound(), "tokens", Strings{"<unk>", "<s>", "</s>", "a", "\xE2\x96\x81", "<|user|>"});
+  keys = with(with(keys, "token_type", Ids{2, 3, 3, 1, 1, 3}), "add_space_prefix", false);
+  const EncodeOptions parse{.parse_special = true};
+  const std::string text = "<|user|>\n a <s> a</s>  <|user|> ";
+  CHECK(tokens_of(*good(keys), "<|user|> a", parse) == std::vector<Token>{5, 4, 3});
+  keys.emplace("general.name", std::string("Phi-3 mini"));
+  CHECK(tokens_of(*good(keys), text, parse) == std::vector<Token>{5, 3, 4, 1, 4, 3, 2, 5});
+  CHECK(tokens_of(*good(keys), "a  a") == std::vector<Token>{3, 4, 4, 3});
+}
+
 TEST_CASE("an id of 0xFFFFFFFF means that there is none", "[tokenizer]") {
   constexpr std::uint64_t none = 0xFFFFFFFF;
   const auto tokenizer = good(with(with(sound(), "bos_token_id", none), "eos_token_id", none));

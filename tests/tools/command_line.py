@@ -3,6 +3,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 import tempfile
 import unittest
 
@@ -45,12 +47,34 @@ class CommandLine(unittest.TestCase):
         for name in ("serve", "node", "bench", "bench-model", "perplexity", "template"):
             self.usage_error(name)
 
-    def test_a_missing_model_argument_is_a_usage_error(self):
-        self.assertIn("no MODEL given", self.usage_error("generate", "-p", "x"))
-        self.assertIn("no MODEL given", self.usage_error("chat"))
-        self.assertIn("no MODEL given", self.usage_error("inspect"))
-        self.assertIn("no MODEL given", self.usage_error("logits", "--tokens", "1"))
-        self.assertIn("no MODEL given", self.usage_error("tokenize"))
+    def test_without_a_model_the_bundled_one_is_used(self):
+        done = run("generate", "-p", "Once upon a time", "-n", "8", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(json.loads(done.stdout)["tokens"]), 8)
+        self.assertIn(b"troupe-stories", run("inspect").stdout)
+        ids = json.loads(run("tokenize", "Once upon a time", "--json").stdout)["tokens"]
+        text = run("tokenize", "--decode", ",".join(map(str, ids))).stdout
+        self.assertEqual(text, b"Once upon a time\n")
+        self.assertEqual(run("logits", "--tokens", "1", "--json").returncode, 0)
+
+    def test_a_program_far_from_its_bundled_model_says_where_it_looked(self):
+        with tempfile.TemporaryDirectory() as folder:
+            lonely = shutil.copy(TROUPE, folder)
+            done = subprocess.run([lonely, "generate", "-p", "x"], capture_output=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("name a MODEL file", done.stderr.decode())
+            self.assertEqual(done.stderr.count(b"\n"), 1)
+            os.makedirs(f"{folder}/prefix/bin")
+            os.makedirs(f"{folder}/prefix/share/troupe")
+            installed = shutil.copy(TROUPE, f"{folder}/prefix/bin")
+            shutil.copy(os.path.join(os.path.dirname(TROUPE), "troupe-stories.gguf"), f"{folder}/prefix/share/troupe")
+            done = subprocess.run([installed, "generate", "-p", "x", "-n", "2"], capture_output=True, timeout=60,
+                                  check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_tokenize_needs_something_to_do(self):
+        self.assertIn("nothing to do", self.usage_error("tokenize"))
+        self.assertIn("nothing to do", self.usage_error("tokenize", "no-such-file.gguf"))
 
     def test_values_out_of_range_name_flag_value_and_range(self):
         cases = {
