@@ -40,6 +40,7 @@ std::string with_home(const std::string& path) {
 
 std::vector<std::pair<std::string, std::string>> setting_rows(const GenerationOptions& options) {
   std::vector<std::pair<std::string, std::string>> rows;
+  rows.reserve(generation_settings().size());
   for (const GenerationSetting& setting : generation_settings()) {
     rows.emplace_back(setting.name, setting.show(options));
   }
@@ -86,6 +87,7 @@ void ChatSession::command(const std::string& name, const std::string& argument) 
 
 void ChatSession::help() {
   std::vector<std::pair<std::string, std::string>> rows;
+  rows.reserve(commands.size() + 2);
   for (const CommandHelp& entry : commands) rows.emplace_back(entry.usage, entry.text);
   rows.emplace_back("\"\"\"", "begins and ends a message of many lines");
   rows.emplace_back("Ctrl-C", "stops an answer, or drops the line that is being typed");

@@ -61,6 +61,7 @@ struct CommandLine::Impl {
   std::string usage;
   std::string summary;
   std::string notes;
+  std::string hint;
   CLI::App app;
   std::vector<HelpGroup> groups;
   std::set<std::string> value_options;  // every spelling of an option that takes a value
@@ -144,7 +145,7 @@ struct CommandLine::Impl {
     });
     if (dashed == options_end) {
       const bool skip = remaining.front() == "--" && remaining.size() > 1;
-      return "unexpected argument '" + remaining[skip ? 1 : 0] + "'";
+      return "unexpected argument '" + remaining[skip ? 1 : 0] + "'" + hint;
     }
     const std::string option = dashed->substr(0, dashed->find('='));
     std::string message = "unknown option '" + option + "'";
@@ -170,6 +171,10 @@ CommandLine::CommandLine(std::string name, std::string usage, std::string summar
 }
 
 CommandLine::~CommandLine() = default;
+
+void CommandLine::hint(std::string text) {
+  impl_->hint = ": " + std::move(text);
+}
 
 void CommandLine::group(std::string title) {
   impl_->groups.push_back({std::move(title), {}});

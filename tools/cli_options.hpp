@@ -33,6 +33,9 @@ class CommandLine {
   /// it.
   using Take = std::function<Status(std::string_view what, const std::string& value)>;
 
+  /// What to add when there is an argument too many, e.g. where it should have gone.
+  void hint(std::string text);
+
   /// Options declared after this are listed under `title` in --help.
   void group(std::string title);
 

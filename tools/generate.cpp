@@ -57,6 +57,7 @@ struct GenerateFlags {
 };
 
 void declare(CommandLine& command_line, GenerateFlags& flags) {
+  command_line.hint("a prompt goes behind -p");
   flags.model.declare(command_line);
   command_line.group("Prompts");
   command_line.option("-p,--prompt", "TEXT", "a prompt; may be repeated",
@@ -209,7 +210,7 @@ int run_generate(const Arguments& arguments) {
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
   if (flags.prompts.empty() && flags.prompt_file.empty()) {
-    return command_line.usage_error("no prompt given: use -p TEXT, or --prompts FILE with one per line");
+    return command_line.usage_error("no prompt given: use -p TEXT, or --prompts FILE (- is standard input)");
   }
   // Reading standard input comes first: until the handlers are there, Ctrl-C simply ends the program.
   if (Status status = read_prompts(flags); !status) return report(status.error());

@@ -93,6 +93,7 @@ class CommandLine(unittest.TestCase):
 
     def test_contradictions_are_usage_errors(self):
         self.assertIn("no prompt", self.usage_error("generate", "model.gguf"))
+        self.assertIn("a prompt goes behind -p", self.usage_error("generate", "model.gguf", "Once upon a time"))
         self.usage_error("logits", "model.gguf")
         self.usage_error("logits", "model.gguf", "-p", "x", "--tokens", "1")
         self.usage_error("tokenize", "model.gguf")
