@@ -20,7 +20,8 @@ struct CommandHelp {
 
 constexpr std::array<CommandHelp, 11> commands = {{
     {"/help", "this list"},
-    {"/set NAME VALUE", "change a setting of the answers; /set alone lists them"},
+    {"/set NAME VALUE",
+     "change a setting of the answers; /set alone lists them; the value none clears stop and logit-bias"},
     {"/show", "the model, the settings and the conversation so far"},
     {"/system TEXT", "instructions in front of the conversation; /system off removes them"},
     {"/clear", "forget the conversation, keep settings and system text"},
@@ -105,13 +106,17 @@ void ChatSession::set(const std::string& argument) {
   }
   const GenerationSetting* setting = find_generation_setting(name);
   if (setting == nullptr) return problem("there is no setting '" + std::string(name) + "'; /set lists them");
-  if (setting->repeats && value.empty()) {
-    setting->clear(options_.generation);
-  } else if (Status status = setting->set(options_.generation, name, unescaped_value(value)); !status) {
+  GenerationOptions changed = options_.generation;
+  if (setting->repeats && (value.empty() || value == "none")) {
+    setting->clear(changed);
+  } else if (const Status status = setting->set(changed, name, unescaped_value(value)); !status) {
     return problem(status.error().message);
   }
+  if (const Status status = check_vocabulary(name, changed, engine_.model().tokenizer()); !status)
+    return problem(status.error().message);
+  options_.generation = std::move(changed);
   if (setting->name == "seed") answers_ = 0;  // the next answer uses this very seed
-  if (options_.interactive) note(std::string(setting->name) + " = " + setting->show(options_.generation));
+  note(std::string(setting->name) + " = " + setting->show(options_.generation));
 }
 
 void ChatSession::show() {

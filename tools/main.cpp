@@ -69,7 +69,7 @@ int dispatch(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   hold_standard_descriptors();
-  ignore_broken_pipes();
+  ignore_write_signals();
   try {
     return dispatch(Arguments(argv + (argc > 0 ? 1 : 0), argv + argc));
   } catch (const std::exception& error) {

@@ -78,18 +78,32 @@ class CommandLine(unittest.TestCase):
 
     def test_values_out_of_range_name_flag_value_and_range(self):
         cases = {
-            ("--temperature", "-1"): "--temperature must be a number of at least 0, not '-1'",
+            ("--temperature", "-1"): "--temperature must be a number from 0 to 100, not '-1'",
             ("--top-p", "0"): "--top-p must be a number above 0 and at most 1, not '0'",
             ("--min-p", "1.5"): "--min-p must be a number from 0 to 1, not '1.5'",
             ("--top-k", "many"): "--top-k must be a whole number from 0 to 2147483647, not 'many'",
-            ("-n", "-1"): "--max-tokens must be a whole number from 0 to 2147483647, not '-1'",
+            ("--temperature", "1e30"): "--temperature must be a number from 0 to 100, not '1e30'",
+            ("--repeat-penalty", "101"): "--repeat-penalty must be a number above 0 and at most 100, not '101'",
+            ("--repeat-last-n", "1000001"): "--repeat-last-n must be a whole number from 0 to 1000000, not",
+            ("--context", "16777217"): "--context must be a whole number from 1 to 16777216, not",
+            ("--tokenizer", ""): "--tokenizer must not be empty",
+            ("--prompts", ""): "--prompts must not be empty",
+            ("--max-tokens", "x"): "--max-tokens must be a whole number",
+            ("-n", "-1"): "-n must be a whole number from 0 to 2147483647, not '-1'",
             ("--parallel", "0"): "--parallel must be a whole number from 1 to 1024, not '0'",
             ("--kv-type", "q8"): "--kv-type must be f32 or f16, not 'q8'",
             ("--stop", ""): "--stop must not be empty",
         }
         for (flag, value), message in cases.items():
             self.assertIn(message, self.usage_error("generate", "model.gguf", "-p", "x", flag, value))
-        self.assertIn("--prompt", self.usage_error("generate", "model.gguf", "-p"))
+        self.assertIn(" -p needs a value", self.usage_error("generate", "model.gguf", "-p"))
+        self.assertIn("--top-k was given twice, as '1' and as '2'",
+                      self.usage_error("generate", "model.gguf", "-p", "x", "--top-k", "1", "--top-k=2"))
+        self.assertIn("--prompts was given twice",
+                      self.usage_error("generate", "model.gguf", "--prompts", "a", "--prompts", "b"))
+        help_text = " ".join(run("generate", "--help").stdout.decode().split())
+        for text in ("how freely to choose, 0 to 100;", "prompts in flight at once, 1 to 1024;", "1 to 16777216;"):
+            self.assertIn(text, help_text)
 
     def test_contradictions_are_usage_errors(self):
         self.assertIn("no prompt", self.usage_error("generate", "model.gguf"))
