@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 
 #include "tools/chat_session.hpp"
 #include "tools/generation_settings.hpp"
@@ -68,14 +69,18 @@ std::vector<std::string> chat_command_words() {
 }
 
 void ChatSession::command(const std::string& name, const std::string& argument) {
+  for (const char* alone : {"help", "?", "show", "clear", "regen", "stats", "quit", "exit"}) {
+    if (name == alone && !argument.empty())
+      return problem("/" + name + " stands alone; '" + argument + "' means nothing to it");
+  }
   if (name == "help" || name == "?") return help();
   if (name == "set") return set(argument);
   if (name == "show") return show();
   if (name == "system") return system(argument);
   if (name == "clear") return clear();
   if (name == "regen") return regenerate();
-  if (name == "save") return save(with_home(argument));
-  if (name == "load") return load(with_home(argument));
+  if (name == "save") return save(with_home(without_quotes(argument)));
+  if (name == "load") return load(with_home(without_quotes(argument)));
   if (name == "stats") return stats();
   if (name == "tokens") return tokens(argument);
   if (name == "quit" || name == "exit") {
@@ -175,11 +180,14 @@ void ChatSession::regenerate() {
 
 void ChatSession::save(const std::string& path) {
   if (path.empty()) return problem("/save needs the name of a file");
+  std::error_code ignored;  // what cannot be examined fails when it is written
+  const bool replaced = std::filesystem::exists(path, ignored);
   if (const Status status = save_transcript(path, conversation_, engine_.model().info().name); !status) {
     return problem(status.error().message);
   }
   if (options_.interactive)
-    remark("saved " + plural(conversation_.messages.size(), "message") + " to " + path);
+    remark("saved " + plural(conversation_.messages.size(), "message") + " to " + path +
+           (replaced ? "; the conversation that was there is replaced" : ""));
 }
 
 void ChatSession::load(const std::string& path) {

@@ -19,6 +19,7 @@
 #include "base/try.hpp"
 #include "tools/bundled_model.hpp"
 #include "tools/generation_settings.hpp"
+#include "tools/near_name.hpp"
 #include "tools/number_text.hpp"
 #include "tools/terminal.hpp"
 #include "tools/text_layout.hpp"
@@ -28,22 +29,6 @@ namespace {
 
 constexpr std::size_t help_columns_max = 100;
 constexpr std::size_t quoted_columns_max = 40;  // of a value in an error message
-
-// How many single-character changes turn one word into the other.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
 
 std::string first_name(const std::string& names) {
   // The long name is what messages use: "-n,--max-tokens" → "--max-tokens".
@@ -169,16 +154,10 @@ struct CommandLine::Impl {
       return "unexpected argument '" + remaining[skip ? 1 : 0] + "'" + hint;
     }
     const std::string option = dashed->substr(0, dashed->find('='));
-    std::string message = "unknown option '" + option + "'";
-    std::size_t best = 3;  // farther away is a guess, not a slip
-    const std::string* near = nullptr;
-    for (const std::string& candidate : names) {
-      const std::size_t distance = edit_distance(option, candidate);
-      if (distance >= best || option.size() < 5) continue;
-      best = distance;
-      near = &candidate;
-    }
-    return near == nullptr ? message : message + "; did you mean " + *near + "?";
+    const std::string message = "unknown option '" + option + "'";
+    const std::vector<std::string> known(names.begin(), names.end());
+    const std::string_view near = option.size() < 5 ? std::string_view() : near_name(option, known);
+    return near.empty() ? message : message + "; did you mean " + std::string(near) + "?";
   }
 };
 

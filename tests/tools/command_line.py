@@ -42,6 +42,23 @@ class CommandLine(unittest.TestCase):
         self.assertIn("did you mean --temperature?",
                       self.usage_error("generate", "model.gguf", "-p", "x", "--temperatur", "1"))
         self.usage_error()
+        self.assertIn("did you mean generate?", self.usage_error("genrate"))
+        self.assertIn("did you mean chat?", self.usage_error("help", "chatt"))
+
+    def test_help_may_be_asked_for_as_a_subcommand(self):
+        self.assertEqual(run("help").stdout, run("--help").stdout)
+        for name in SUBCOMMANDS:
+            done = run("help", name)
+            self.assertEqual((done.returncode, done.stdout), (0, run(name, "--help").stdout))
+
+    def test_arguments_that_would_be_ignored_are_refused(self):
+        self.assertIn("'extra'", self.usage_error("--version", "extra"))
+        self.assertIn("'extra'", self.usage_error("help", "chat", "extra"))
+        self.assertIn("--add-special", self.usage_error("tokenize", "--decode", "1", "--add-special"))
+        self.assertIn("--file must not be empty", self.usage_error("tokenize", "--file", ""))
+        done = run("generate", "", "-p", "x")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"MODEL is empty", done.stderr)
 
     def test_subcommands_that_do_not_exist_yet_are_refused(self):
         for name in ("serve", "node", "bench", "bench-model", "perplexity", "template"):

@@ -178,7 +178,7 @@ class Generate(unittest.TestCase):
     def test_a_closed_output_ends_work_that_writes_nothing_yet(self):
         for more in (("--json",), ("-p", "Two")):
             process = subprocess.Popen(
-                [TROUPE, "generate", MODEL, "-p", "Once", "-n", "10000000", "--context", "500000", "--ignore-eos",
+                [TROUPE, "generate", MODEL, "-p", "Once", "-n", "400000", "--context", "400000", "--ignore-eos",
                  *more],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
             process.stdout.close()
