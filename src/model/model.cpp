@@ -4,6 +4,7 @@
 
 #include "base/memory.hpp"
 #include "base/try.hpp"
+#include "base/utf8.hpp"
 #include "formats/open.hpp"
 #include "model/model_parts.hpp"
 #include "tokenizer/load.hpp"
@@ -83,16 +84,17 @@ Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& pa
     if (progress && !progress(0)) return Error{Errc::cancelled, "loading was cancelled", 0};
     OpenCheckpointOptions open_options;
     open_options.tokenizer = options.tokenizer;
+    open_options.vocabulary_optional = options.vocabulary_optional;
     TROUPE_TRY(const Checkpoint checkpoint, open_checkpoint(path, open_options));
     auto model = load_model(checkpoint, path.stem().string(), options, progress);
     if (!model) {
       Error error = std::move(model).error();
-      error.message = path.string() + ": " + error.message;
+      error.message = in_quotes(path.native()) + ": " + error.message;
       return error;
     }
     return model;
   } catch (const std::bad_alloc&) {
-    return Error{Errc::too_large, path.string() + ": out of memory while loading", 0};
+    return Error{Errc::too_large, in_quotes(path.native()) + ": out of memory while loading", 0};
   }
 }
 

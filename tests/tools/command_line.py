@@ -232,6 +232,20 @@ class Inspect(unittest.TestCase):
             self.assertNotIn(b"blk.0.attn_q.weight", done.stdout)
             self.assertIn(b"blk.0.attn_q.weight", run("inspect", path, "--tensors").stdout)
 
+    def test_a_llama2c_checkpoint_without_its_tokenizer_can_be_inspected_and_evaluated(self):
+        with tempfile.TemporaryDirectory() as folder:
+            lonely = shutil.copy(STORIES / "stories260K.bin", os.path.join(folder, "lonely.bin"))
+            done = run("inspect", lonely)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertIn(b"llama2.c", done.stdout)
+            whole = run("logits", str(STORIES / "stories260K.bin"), "--tokens", "1,403,407")
+            done = run("logits", lonely, "--tokens", "1,403,407")
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, whole.stdout, b""))
+            for arguments in (("generate", lonely, "-p", "x"), ("tokenize", lonely, "x"), ("logits", lonely, "-p", "x")):
+                done = run(*arguments)
+                self.assertEqual((done.returncode, done.stdout), (1, b""), arguments)
+                self.assertIn(b"--tokenizer FILE", done.stderr)
+
     def test_json_is_one_object(self):
         done = run("inspect", MODEL, "--tensors", "--json")
         self.assertEqual(len(json.loads(done.stdout)["tensors"]), 48)
