@@ -5,6 +5,7 @@
 #include "base/guard.hpp"
 #include "base/memory.hpp"
 #include "base/try.hpp"
+#include "base/utf8.hpp"
 #include "formats/open.hpp"
 #include "kernels/thread_pool.hpp"
 #include "model/model_parts.hpp"
@@ -85,15 +86,16 @@ Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& pa
     return Error{Errc::bad_argument, "threads is " + std::to_string(options.threads) + "; expected 0 to " +
                                          std::to_string(threads_max)};
   }
-  return guarded("loading " + path.string(), [&]() -> Result<std::shared_ptr<const Model>> {
+  return guarded("loading " + in_quotes(path.native()), [&]() -> Result<std::shared_ptr<const Model>> {
     if (progress && !progress(0)) return Error{Errc::cancelled, "loading was cancelled", 0};
     OpenCheckpointOptions open_options;
     open_options.tokenizer = options.tokenizer;
+    open_options.vocabulary_optional = options.vocabulary_optional;
     TROUPE_TRY(const Checkpoint checkpoint, open_checkpoint(path, open_options));
     auto model = load_model(checkpoint, path.stem().string(), options, progress);
     if (!model) {
       Error error = std::move(model).error();
-      error.message = path.string() + ": " + error.message;
+      error.message = in_quotes(path.native()) + ": " + error.message;
       return error;
     }
     return model;

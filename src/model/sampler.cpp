@@ -1,6 +1,7 @@
 #include "model/sampler.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -12,10 +13,10 @@
 namespace troupe {
 namespace {
 
-Error out_of_range(const char* name, double value, const char* range) {
-  std::string text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
+template <class Number>
+Error out_of_range(const char* name, Number value, const char* range) {
+  char digits[32];  // the shortest text that reads back as the number
+  const std::string text(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
   return {Errc::bad_argument, std::string(name) + " is " + text + "; expected " + range, 0};
 }
 
