@@ -137,10 +137,13 @@ struct Engine::Impl {
 
   void stop() {
     std::call_once(stopped, [this] {
-      caf::scoped_actor self(system);
-      self->request(router, caf::infinite, Drain{options.drain_ms})
-          .receive([](Drained) {}, [](caf::error&) {});
+      {
+        caf::scoped_actor self(system);
+        self->request(router, caf::infinite, Drain{options.drain_ms})
+            .receive([](Drained) {}, [](caf::error&) {});
+      }
       caf::anon_send(sink, Quit{});
+      system.await_all_actors_done();
     });
   }
 

@@ -75,7 +75,7 @@ class Train(unittest.TestCase):
         self.assertFalse(os.path.exists(self.out))
 
     def test_dimensions_that_do_not_fit_are_refused(self):
-        self.assertIn("33", self.refused(1, *self.arguments("--width", "33")))
+        self.assertIn("33", self.refused(2, *self.arguments("--width", "33")))
         self.assertIn("kv-heads", self.refused(1, *self.arguments("--heads", "4", "--kv-heads", "3")))
         self.assertIn("kv-heads", self.refused(1, *self.arguments("--style", "gpt2", "--kv-heads", "1")))
         self.assertIn("warm-up", self.refused(1, *self.arguments("--steps", "5", "--warmup", "6")))
