@@ -189,7 +189,12 @@ class BatcherState {
   }
 
   void publish_pages() {
-    config_.counters->kv_pages_used.store(stepper_->pages_used(), std::memory_order_relaxed);
+    const std::uint64_t used = stepper_->pages_used();
+    Counters& counters = *config_.counters;
+    counters.kv_pages_used.store(used, std::memory_order_relaxed);
+    // The batcher is the only writer.
+    if (used > counters.kv_pages_peak.load(std::memory_order_relaxed))
+      counters.kv_pages_peak.store(used, std::memory_order_relaxed);
   }
 
   Self self_ = nullptr;

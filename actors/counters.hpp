@@ -29,6 +29,7 @@ struct Counters {
   std::atomic<std::uint64_t> step_rows{0};
   std::atomic<std::uint64_t> step_ns{0};
   std::atomic<std::uint64_t> kv_pages_used{0};
+  std::atomic<std::uint64_t> kv_pages_peak{0};
 };
 
 inline void bump(std::atomic<std::uint64_t>& counter) {

@@ -21,17 +21,22 @@ ChatSession::ChatSession(Engine& engine, LineSource& lines, Options options)
 
 int ChatSession::run() {
   ChatInputReader reader;
+  bool told_how_to_leave = false;  // since the last line; several Ctrl-C in a row need it only once
   while (!quit_ && output_.ok()) {
     const ReadLine line = lines_.read(reader.in_message() ? "... " : "> ");
     switch (line.kind) {
       case ReadLine::Kind::line: {
+        told_how_to_leave = false;
         if (options_.interactive) lines_.remember(line.text);
         take(reader.take(line.text));
         break;
       }
       case ReadLine::Kind::interrupted:
         if (!options_.interactive) return stop_exit_status();
-        if (line.text.empty() && !reader.in_message()) remark("(Ctrl-D or /quit leaves)");
+        if (line.text.empty() && !reader.in_message() && !told_how_to_leave) {
+          remark("(Ctrl-D or /quit leaves)");
+          told_how_to_leave = true;
+        }
         reader.reset();
         break;
       case ReadLine::Kind::terminated: return stop_exit_status();

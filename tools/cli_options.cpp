@@ -100,18 +100,18 @@ struct CommandLine::Impl {
     Arguments out;
     bool options_over = false;
     bool is_value = false;
-    std::string name;                         // whose value comes next
+    std::string option;                       // whose value comes next
     std::map<std::string, std::string> seen;  // values by the names of their options
     const auto keep = [&](std::string value) {
-      if (const auto known = value_options.find(name); known != value_options.end()) {
+      if (const auto known = value_options.find(option); known != value_options.end()) {
         const auto [before, first] = seen.emplace(known->second, value);
         if (!first && once.count(known->second) != 0 && !error) {
-          error = Error{Errc::bad_argument, name + " was given twice, as '" +
+          error = Error{Errc::bad_argument, option + " was given twice, as '" +
                                                 shortened(before->second, quoted_columns_max) + "' and as '" +
                                                 shortened(value, quoted_columns_max) + "'"};
         }
       }
-      values.push_back({name, std::move(value)});
+      values.push_back({option, std::move(value)});
       out.push_back(std::to_string(values.size() - 1));
     };
     for (const std::string& argument : arguments) {
@@ -127,20 +127,20 @@ struct CommandLine::Impl {
         if (value_options.count(name_part) == 0)
           error = Error{Errc::bad_argument, name_part + " takes no value"};
         out.push_back(name_part);
-        name = name_part;
+        option = name_part;
         keep(argument.substr(equals + 1));
       } else if (!options_over && argument.size() > 2 &&
                  value_options.count(argument.substr(0, 2)) != 0) {  // -n5, -n=5
-        name = argument.substr(0, 2);
-        out.push_back(name);
+        option = argument.substr(0, 2);
+        out.push_back(option);
         keep(argument.substr(argument[2] == '=' ? 3 : 2));
       } else {
         out.push_back(argument);
-        name = argument;
+        option = argument;
         is_value = !options_over && value_options.count(argument) != 0;
       }
     }
-    if (is_value && !error) error = Error{Errc::bad_argument, name + " needs a value"};
+    if (is_value && !error) error = Error{Errc::bad_argument, option + " needs a value"};
     return out;
   }
 

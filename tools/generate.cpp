@@ -145,12 +145,6 @@ struct CutShort {
   }
 };
 
-// After the last answer: what it took, with all memory of the answers given back.
-void say_engine_statistics(Engine& engine) {
-  engine.stop();
-  say(describe_engine(engine.stats()));
-}
-
 // One prompt, token by token.
 int stream_answer(Engine& engine, const GenerationRequest& request, const GenerateFlags& flags,
                   Output& output) {
@@ -189,8 +183,7 @@ int stream_answer(Engine& engine, const GenerationRequest& request, const Genera
   cut_short.count(*answer, engine, request.options);
   cut_short.tell(engine, flags);
   if (flags.stats) {
-    say(describe_answer(*answer) + "\n");
-    say_engine_statistics(engine);
+    say(describe_answer(*answer) + "\n" + describe_engine(engine.stats()));
   }
   return finish_output(output, answers_status(0));
 }
@@ -268,9 +261,9 @@ int answer_batch(Engine& engine, const std::vector<GenerationRequest>& requests,
     const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
     say(std::to_string(requests.size()) + " prompts, " + std::to_string(totals.failed) + " failed, " +
         std::to_string(totals.prompt_tokens) + " prompt + " + std::to_string(totals.answer_tokens) +
-        " answer tokens in " + fixed_decimals(seconds, 3) + " s: " +
-        fixed_decimals(static_cast<double>(totals.answer_tokens) / seconds, 1) + " answer tokens/s\n");
-    say_engine_statistics(engine);
+        " answer tokens in " + fixed_decimals(seconds, 3) +
+        " s: " + fixed_decimals(static_cast<double>(totals.answer_tokens) / seconds, 1) +
+        " answer tokens/s\n" + describe_engine(engine.stats()));
   }
   return finish_output(output, answers_status(totals.failed));
 }

@@ -350,7 +350,8 @@ std::string history_path() {
   folder /= "troupe";
   std::error_code error;
   fs::create_directories(folder.parent_path(), error);
-  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return {};
+  // Where that is not possible the history cannot be written either, which is said then.
+  static_cast<void>(::mkdir(folder.c_str(), 0700));
   return (folder / "history").string();
 }
 

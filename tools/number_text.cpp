@@ -20,19 +20,12 @@ Error bad_value(std::string_view what, std::string_view text, const std::string&
           std::string(what) + " must be " + wanted + ", not '" + shortened(text, quoted_columns_max) + "'"};
 }
 
-// The shortest text that reads back as the same number.
-std::string plain(double value) {
-  char digits[32];
-  const auto end = std::to_chars(digits, digits + sizeof digits, value);
-  return {digits, end.ptr};
-}
-
 std::string range_text(NumberRange range) {
   if (std::isinf(range.high))
-    return (range.low_open ? "a number above " : "a number of at least ") + plain(range.low);
-  return (range.low_open ? "a number above " + plain(range.low) + " and at most "
-                         : "a number from " + plain(range.low) + " to ") +
-         plain(range.high);
+    return (range.low_open ? "a number above " : "a number of at least ") + short_number(range.low);
+  return (range.low_open ? "a number above " + short_number(range.low) + " and at most "
+                         : "a number from " + short_number(range.low) + " to ") +
+         short_number(range.high);
 }
 
 template <class Number>
@@ -47,6 +40,12 @@ std::string_view without_plus(std::string_view text) {
 }
 
 }  // namespace
+
+std::string short_number(double value) {
+  char digits[32];
+  const auto end = std::to_chars(digits, digits + sizeof digits, value);
+  return {digits, end.ptr};
+}
 
 Result<double> parse_number(std::string_view what, std::string_view text, NumberRange range) {
   double number = 0;

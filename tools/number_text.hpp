@@ -2,6 +2,7 @@
 // Numbers as people type them, read strictly: the whole text or nothing, whatever the locale.
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +17,9 @@ struct NumberRange {
   double high = 0;  ///< infinity: no upper limit
   bool low_open = false;
 };
+
+/// The shortest text that reads back as the same number.
+std::string short_number(double value);
 
 /// A decimal number in `range`. Errors: bad_argument, naming `what`, the text and the range.
 Result<double> parse_number(std::string_view what, std::string_view text, NumberRange range);

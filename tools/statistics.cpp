@@ -40,8 +40,8 @@ std::string describe_engine(const EngineStats& stats) {
          " answer tokens, " + counted(stats.generators, "generator") +
          "\nengine: " + std::to_string(stats.steps) + " forward passes of " +
          fixed_decimals(static_cast<double>(stats.step_rows) / steps, 2) + " rows and " +
-         fixed_decimals(stats.step_seconds * 1000 / steps, 3) + " ms on average, KV pages " +
-         std::to_string(stats.kv_pages_used) + " of " + std::to_string(stats.kv_pages_total) + " in use\n";
+         fixed_decimals(stats.step_seconds * 1000 / steps, 3) + " ms on average, KV pages " + "at most " +
+         std::to_string(stats.kv_pages_peak) + " of " + std::to_string(stats.kv_pages_total) + " in use\n";
 }
 
 }  // namespace troupe::tools

@@ -1,5 +1,6 @@
 // troupe train: a small model of one's own from text.
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -20,6 +21,7 @@ namespace {
 
 using train::TrainOptions;
 
+constexpr std::uint32_t warmup_default = 200;
 constexpr double unlimited = std::numeric_limits<double>::infinity();
 
 /// What was given on the command line; dimensions that were not come from the preset.
@@ -28,7 +30,8 @@ struct TrainFlags {
   std::string size = "small";
   std::string style = "llama";
   std::uint32_t layers = 0, width = 0, heads = 0, kv_heads = 0, ffn = 0, context = 0;
-  std::uint32_t batch = 12, accumulate = 1, steps = 5000, warmup = 200, step_every = 1000;
+  std::uint32_t batch = 12, accumulate = 1, steps = 5000, step_every = 1000;
+  std::optional<std::uint32_t> warmup;
   std::uint32_t seed = 1, validate_every = 250, validation_windows = 128, save_every = 1000;
   std::uint32_t threads = 0;
   std::optional<double> rate_min;
@@ -66,8 +69,11 @@ void declare_text(CommandLine& line, TrainFlags& f) {
               "how much of each --data file is held out without --validation (0.1)",
               number(o.validation_share, {0, 0.9, false}));
   line.option("--vocab", "KIND", "char: a token per character (default); bpe:N: N tokens of byte-level BPE",
-              [&o](std::string_view, const std::string& value) -> Status {
-                TROUPE_TRY(o.vocabulary, train::parse_vocabulary(value));
+              [&o](std::string_view what, const std::string& value) -> Status {
+                auto vocabulary = train::parse_vocabulary(value);
+                if (!vocabulary)
+                  return Error{Errc::bad_argument, std::string(what) + ": " + vocabulary.error().message};
+                o.vocabulary = *std::move(vocabulary);
                 return {};
               });
 }
@@ -110,7 +116,14 @@ void declare_schedule(CommandLine& line, TrainFlags& f) {
                 o.schedule.kind = *kind;
                 return {};
               });
-  line.whole("--warmup", "steps in which the rate rises; at most --steps (200)", 0, steps_max, f.warmup);
+  line.option(
+      "--warmup", "N",
+      "steps in which the rate rises; at most --steps; default: 200, or a tenth of --steps if that is less",
+      [&f](std::string_view what, const std::string& value) -> Status {
+        TROUPE_TRY(const std::uint64_t number, parse_whole(what, value, 0, steps_max));
+        f.warmup = static_cast<std::uint32_t>(number);
+        return {};
+      });
   line.whole("--step-every", "with --schedule step: steps between two falls (1000)", 1, steps_max,
              f.step_every);
   line.option("--step-factor", "X", "with --schedule step: what the rate is multiplied with (0.5)",
@@ -187,7 +200,7 @@ Status resolve(TrainFlags& f) {
   o.batch_windows = f.batch;
   o.accumulate = f.accumulate;
   o.schedule.steps = f.steps;
-  o.schedule.warmup_steps = f.warmup;
+  o.schedule.warmup_steps = f.warmup.value_or(std::min(warmup_default, f.steps / 10));
   o.schedule.step_every = f.step_every;
   o.schedule.rate_min = f.rate_min.value_or(o.schedule.rate / 10);
   o.seed = f.seed;
@@ -203,6 +216,35 @@ Status resolve(TrainFlags& f) {
   if (f.curve.empty() && !f.no_curve) {
     o.curve = o.out;
     o.curve.replace_extension(".svg");
+  }
+  return {};
+}
+
+/// What contradicts itself on the command line, by the names of its options. The trainer checks the same, and
+/// what depends on the text besides.
+Status check_usage(const TrainOptions& o) {
+  const auto bad = [](std::string message) { return Error{Errc::bad_argument, std::move(message)}; };
+  const auto text = [](std::size_t value) { return std::to_string(value); };
+  const train::ModelShape& s = o.shape;
+  if (s.width % s.heads != 0)
+    return bad("--width is " + text(s.width) + ", no multiple of --heads, " + text(s.heads));
+  if (s.heads % s.kv_heads != 0)
+    return bad("--kv-heads is " + text(s.kv_heads) + ", which does not divide --heads, " + text(s.heads));
+  if (s.style == train::Style::gpt2 && s.kv_heads != s.heads) {
+    return bad("--kv-heads is " + text(s.kv_heads) + "; with --style gpt2 there are as many as --heads, " +
+               text(s.heads));
+  }
+  if (s.style == train::Style::llama && s.width / s.heads % 2 != 0) {
+    return bad("--width " + text(s.width) + " by --heads " + text(s.heads) + " gives heads of " +
+               text(s.width / s.heads) + " elements; --style llama needs an even number");
+  }
+  if (o.schedule.warmup_steps > o.schedule.steps) {
+    return bad("--warmup is " + text(o.schedule.warmup_steps) +
+               ", but the warm-up cannot be longer than --steps, " + text(o.schedule.steps));
+  }
+  if (o.schedule.rate_min > o.schedule.rate) {
+    return bad("--learning-rate-min is " + short_number(o.schedule.rate_min) +
+               ", but the learning rate cannot end above --learning-rate, " + short_number(o.schedule.rate));
   }
   return {};
 }
@@ -266,6 +308,8 @@ int run_train(const Arguments& arguments) {
   if (const Status status = resolve(flags); !status) return line.usage_error(status.error().message);
   if (!flags.bench && flags.options.data.empty()) return line.usage_error("give --data FILE");
   if (!flags.bench && flags.out.empty()) return line.usage_error("give --out MODEL.gguf");
+  if (const Status status = check_usage(flags.options); !status)
+    return line.usage_error(status.error().message);
   install_signal_handlers(InterruptUse::once);
   ThreadPool pool(flags.threads);
   return flags.bench ? bench_training(flags.options, pool) : train_model(flags, pool);

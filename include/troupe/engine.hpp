@@ -49,6 +49,7 @@ struct EngineStats {
   double step_seconds = 0;      ///< time spent in them
   std::uint64_t kv_pages_total = 0;
   std::uint64_t kv_pages_used = 0;
+  std::uint64_t kv_pages_peak = 0;  ///< the largest kv_pages_used so far
 };
 
 /// A running answer, read at the reader's own pace: at most EngineOptions::stream_window_tokens wait here,

@@ -317,6 +317,7 @@ EngineStats Engine::stats() const {
   stats.step_seconds = static_cast<double>(c.step_ns.load()) * 1e-9;
   stats.kv_pages_total = impl_->kv_pages_max;
   stats.kv_pages_used = c.kv_pages_used;
+  stats.kv_pages_peak = c.kv_pages_peak;
   return stats;
 }
 

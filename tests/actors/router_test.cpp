@@ -58,6 +58,7 @@ TEST_CASE("10 000 requests each end exactly once and leave no sequence and no ac
   CHECK(wrong == 0);
   CHECK(world.ledger->open.empty());
   CHECK(world.counters->kv_pages_used == 0);
+  CHECK(world.counters->kv_pages_peak > 0);
   CHECK(world.counters->requests_finished == 10'000);
   CHECK(world.generators.size() == 16);
   REQUIRE(world.drain(0));

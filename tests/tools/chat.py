@@ -286,6 +286,33 @@ class Interactive(unittest.TestCase):
             terminal.send("\x04")
             self.assertEqual(terminal.finish(), 0)
 
+    def test_a_history_that_cannot_be_written_is_said_once(self):
+        with Terminal("chat", MODEL, prepare=lambda state: Path(state, "troupe").write_text("")) as terminal:
+            for _ in range(3):
+                terminal.expect(PROMPT)
+                terminal.send("/stats\r")
+                terminal.expect("no answer yet")
+            terminal.expect(PROMPT)
+            terminal.send("\x04")
+            self.assertEqual(terminal.finish(), 0)
+            self.assertEqual(terminal.seen.count("the history cannot be written"), 1)
+
+    def test_several_ctrl_c_leave_one_hint_and_a_prompt(self):
+        with Terminal("chat", MODEL) as terminal:
+            terminal.expect(PROMPT)
+            for _ in range(3):
+                terminal.send("\x03")
+                terminal.expect(PROMPT)
+            self.assertEqual(terminal.seen.count("/quit leaves)"), 1)
+            terminal.send("/set top-k 9\r")
+            terminal.expect(r"top-k = 9\r\n")
+            terminal.expect(PROMPT)
+            terminal.send("\x03")
+            terminal.expect(r"leaves\)")
+            terminal.expect(PROMPT)
+            terminal.send("\x04")
+            self.assertEqual(terminal.finish(), 0)
+
     def test_no_history_is_written_when_it_is_not_wanted(self):
         with Terminal("chat", MODEL, "--no-history") as terminal:
             terminal.expect(PROMPT)

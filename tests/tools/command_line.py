@@ -132,6 +132,23 @@ class CommandLine(unittest.TestCase):
         self.assertIn("unexpected argument 'y'", self.usage_error("tokenize", "model.gguf", "x", "y"))
         self.assertIn("unexpected argument '--json'", self.usage_error("tokenize", "model.gguf", "x", "--", "--json"))
 
+    def test_contradictions_of_training_name_their_options(self):
+        cases = {
+            ("--width", "33", "--heads", "2"): "--width is 33, no multiple of --heads, 2",
+            ("--heads", "4", "--kv-heads", "3"): "--kv-heads is 3, which does not divide --heads, 4",
+            ("--style", "gpt2", "--kv-heads", "1"): "--kv-heads is 1; with --style gpt2",
+            ("--width", "33", "--heads", "11"): "gives heads of 3 elements",
+            ("--steps", "5", "--warmup", "6"): "--warmup is 6, but",
+            ("--learning-rate-min", "1"): "--learning-rate-min is 1, but",
+            ("--vocab", "words"): "--vocab",
+        }
+        for arguments, message in cases.items():
+            self.assertIn(message, self.usage_error("train", "--data", "none.txt", "--out", "none.gguf", *arguments))
+        # Few steps need no --warmup: what is wrong here is the file.
+        done = run("train", "--data", "none.txt", "--out", "none.gguf", "--steps", "5")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"none.txt", done.stderr)
+
     def test_a_missing_file_is_named(self):
         for arguments in (("generate", "no-such.gguf", "-p", "x"), ("chat", "no-such.gguf"),
                           ("tokenize", "no-such.gguf", "x"), ("inspect", "no-such.gguf"),

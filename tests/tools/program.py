@@ -45,8 +45,11 @@ def run(*arguments, stdin=b"", **options):
 class Terminal:
     """The program on a pseudo-terminal of its own, with its session and state folder."""
 
-    def __init__(self, *arguments, columns=80, rows=24):
+    def __init__(self, *arguments, columns=80, rows=24, prepare=None):
+        """`prepare` may fill the state folder, whose path it is given."""
         self.state = tempfile.TemporaryDirectory()
+        if prepare:
+            prepare(self.state.name)
         self.seen = ""  # everything so far
         self.mark = 0   # expect() searches from here
         self.pid, self.fd = pty.fork()
