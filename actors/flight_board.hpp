@@ -88,10 +88,10 @@ class FlightBoard {
   std::size_t waiting() const noexcept { return queue_.requests() + interrupted_.size(); }
 
  private:
-  std::uint32_t context_tokens_;
   RequestId next_id_ = 1;
   std::unordered_map<RequestId, Flight> flights_;
   AdmissionQueue queue_;               // flights that wait for their first generator
+  std::uint32_t context_tokens_;
   std::deque<RequestId> interrupted_;  // flights that wait for another one
   std::set<std::pair<TimePoint, RequestId>> deadlines_;
   DrainRate drain_rate_;
