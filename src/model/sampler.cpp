@@ -33,7 +33,20 @@ std::optional<Token> largest(std::span<const float> logits) {
   return token;
 }
 
+// More is no sampling option but a table.
+constexpr std::size_t logit_bias_max = 4096;
+
 }  // namespace
+
+Status validate_tokens(std::span<const Token> tokens, const char* what, std::size_t vocab_size) {
+  for (const Token token : tokens) {
+    if (token < 0 || static_cast<std::size_t>(token) >= vocab_size) {
+      return Error{Errc::bad_argument, std::string(what) + " has token " + std::to_string(token) +
+                                           "; the vocabulary has 0 to " + std::to_string(vocab_size - 1)};
+    }
+  }
+  return {};
+}
 
 Status validate(const SamplingOptions& options, std::size_t vocab_size) {
   // Written so that NaN fails every test.
@@ -54,6 +67,10 @@ Status validate(const SamplingOptions& options, std::size_t vocab_size) {
   }
   if (options.repeat_last_n > 1'000'000) {
     return out_of_range("repeat_last_n", options.repeat_last_n, "0 to 1000000");
+  }
+  if (options.logit_bias.size() > logit_bias_max) {
+    return out_of_range("the number of logit_bias entries", static_cast<double>(options.logit_bias.size()),
+                        "at most 4096");
   }
   for (const auto& [token, bias] : options.logit_bias) {
     if (token < 0 || static_cast<std::size_t>(token) >= vocab_size) {

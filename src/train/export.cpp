@@ -50,6 +50,7 @@ Metadata model_metadata(const ModelShape& s, const Metadata& vocabulary, const s
     m.insert(key("vocab_size"), number(s.vocab));
   } else {
     m.insert(key("attention.layer_norm_epsilon"), static_cast<double>(s.norm_eps));
+    m.insert(key("gelu_f16"), false);  // trained in f32; ggml's own models round there
   }
   for (const auto& [name_of, value] : vocabulary) m.insert(name_of, value);
   return m;

@@ -124,7 +124,7 @@ TEST_CASE("a missing model is said to be missing", "[tools]") {
   CHECK_FALSE(parsed.status);
   const auto path = parsed.model.path();
   REQUIRE_FALSE(path);
-  CHECK(path.error().message == "no MODEL given: name a model file");
+  CHECK(path.error().message.find("name a MODEL file") != std::string::npos);  // no bundled model lies here
 }
 
 TEST_CASE("an empty MODEL does not stand for the bundled one", "[tools]") {
