@@ -24,7 +24,8 @@ STORY = json.loads((STORIES / "reference_greedy.json").read_text())["results"][0
 @needs_model
 class Pipe(unittest.TestCase):
     def chat(self, text, *arguments, status=0):
-        done = run("chat", MODEL, *GREEDY, *arguments, stdin=text)
+        greedy = () if "--temperature" in arguments else GREEDY
+        done = run("chat", MODEL, *greedy, *arguments, stdin=text)
         self.assertEqual(done.returncode, status, done.stderr)
         return done
 
@@ -296,6 +297,16 @@ class Interactive(unittest.TestCase):
             terminal.send("\x04")
             self.assertEqual(terminal.finish(), 0)
             self.assertEqual(terminal.seen.count("the history cannot be written"), 1)
+
+    def test_saving_over_a_conversation_says_so(self):
+        with tempfile.TemporaryDirectory() as folder, Terminal("chat", MODEL, columns=200) as terminal:
+            for pattern in (r"saved 0 messages to \S+/a\.json\r\n", r"a\.json; the conversation .* is replaced\r\n"):
+                terminal.expect(PROMPT)
+                terminal.send(f'/save "{folder}/a.json"\r')
+                terminal.expect(pattern)
+            terminal.expect(PROMPT)
+            terminal.send("\x04")
+            self.assertEqual(terminal.finish(), 0)
 
     def test_several_ctrl_c_leave_one_hint_and_a_prompt(self):
         with Terminal("chat", MODEL) as terminal:

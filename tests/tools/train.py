@@ -82,10 +82,10 @@ class Train(unittest.TestCase):
 
     def test_dimensions_that_do_not_fit_are_refused(self):
         self.assertIn("33", self.refused(2, *self.arguments("--width", "33")))
-        self.assertIn("kv-heads", self.refused(1, *self.arguments("--heads", "4", "--kv-heads", "3")))
-        self.assertIn("kv-heads", self.refused(1, *self.arguments("--style", "gpt2", "--kv-heads", "1")))
-        self.assertIn("warm-up", self.refused(1, *self.arguments("--steps", "5", "--warmup", "6")))
-        self.assertIn("learning rate", self.refused(1, *self.arguments("--learning-rate-min", "1")))
+        self.assertIn("kv-heads", self.refused(2, *self.arguments("--heads", "4", "--kv-heads", "3")))
+        self.assertIn("kv-heads", self.refused(2, *self.arguments("--style", "gpt2", "--kv-heads", "1")))
+        self.assertIn("warm-up", self.refused(2, *self.arguments("--steps", "5", "--warmup", "6")))
+        self.assertIn("learning rate", self.refused(2, *self.arguments("--learning-rate-min", "1")))
         self.assertIn("MiB", self.refused(1, *self.arguments("--width", "65536", "--layers", "900")))
 
     def test_texts_that_cannot_be_used_are_named(self):
