@@ -64,11 +64,7 @@ TEST_CASE("a SmallMind checkpoint opens with the alphabet that is named for it",
   if (!plain) FAIL(plain.error().message);
   CHECK(plain->format == "SMND v1");
   CHECK(*plain->metadata.need_string("tokenizer.ggml.model") == "none");
-<<<<<<< HEAD
-  const auto spoken = open_checkpoint(path, {folder.file("alphabet.txt", "badcafe")});
-=======
   const auto spoken = open_checkpoint(path, {folder.file("alphabet.txt", "abcdef")});
->>>>>>> main
   if (!spoken) FAIL(spoken.error().message);
   CHECK(*spoken->metadata.need_string("tokenizer.ggml.model") == "char");
   const auto missing = open_checkpoint(path, {folder.path() / "none.txt"});

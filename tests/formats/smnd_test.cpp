@@ -187,13 +187,8 @@ TEST_CASE("a tied model is written with its embedding twice", "[formats]") {
   const std::string file = RawSmnd().bytes();
   Checkpoint model = read(file);
   model.tensors.pop_back();
-<<<<<<< HEAD
-  const std::string untied = image(model);
-  const Checkpoint again = read(untied);
-=======
   const std::string written = image(model);
   const Checkpoint again = read(written);
->>>>>>> main
   REQUIRE(again.find("output.weight") != nullptr);
   CHECK(std::memcmp(again.find("output.weight")->data.data(), model.find("token_embd.weight")->data.data(),
                     6 * 4 * 4) == 0);
