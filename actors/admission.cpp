@@ -88,17 +88,23 @@ bool AdmissionQueue::erase(std::uint64_t id) {
   return true;
 }
 
+std::uint64_t AdmissionQueue::tokens_before(std::uint64_t tokens) const noexcept {
+  const std::uint64_t excess = tokens_ + tokens > tokens_max_ ? tokens_ + tokens - tokens_max_ : 0;
+  const std::uint64_t one_request = where_.empty() ? 0 : tokens_ / where_.size();
+  return std::max(excess, one_request);
+}
+
 void DrainRate::add(std::uint64_t tokens, Clock::time_point now) {
   pending_ += tokens;
-  if (last_ == Clock::time_point{}) last_ = now;
-  const double seconds = std::chrono::duration<double>(now - last_).count();
-  if (seconds < 0.1) return;
-  const double rate = static_cast<double>(pending_) / seconds;
+  busy_s_ += std::chrono::duration<double>(now - last_).count();
+  last_ = now;
+  if (busy_s_ < 0.1) return;
+  const double rate = static_cast<double>(pending_) / busy_s_;
   // A second's worth of the past weighs as much as the present.
-  const double weight = 1 - std::exp(-seconds);
+  const double weight = 1 - std::exp(-busy_s_);
   tokens_per_s_ = tokens_per_s_ == 0 ? rate : tokens_per_s_ + weight * (rate - tokens_per_s_);
   pending_ = 0;
-  last_ = now;
+  busy_s_ = 0;
 }
 
 std::chrono::milliseconds DrainRate::time_for(std::uint64_t tokens) const {

@@ -28,7 +28,8 @@ struct QueuedRequest {
 /// by deficit round robin over tokens (Shreedhar and Varghese, 1995), so a key with many or long requests
 /// gets no more than its share; within a key the earliest deadline first, then the order of arrival. So that
 /// a steady stream of higher priorities starves nobody, every 8th request is taken from the lowest priority
-/// that waits. One owner; not thread-safe.
+/// that waits; for the same reason whoever pushes gives requests without a deadline a distant one.
+/// One owner; not thread-safe.
 class AdmissionQueue {
  public:
   AdmissionQueue(std::uint32_t requests_max, std::uint64_t tokens_max)
@@ -43,6 +44,9 @@ class AdmissionQueue {
 
   /// Takes a waiting request out (cancelled, expired). False when it is not waiting.
   bool erase(std::uint64_t id);
+
+  /// Tokens that must leave before a request of `tokens` that was refused fits.
+  std::uint64_t tokens_before(std::uint64_t tokens) const noexcept;
 
   std::size_t requests() const noexcept { return where_.size(); }
   std::uint64_t tokens() const noexcept { return tokens_; }
@@ -89,6 +93,8 @@ class DrainRate {
  public:
   using Clock = std::chrono::steady_clock;
 
+  /// Work begins after there was none: idle time is not draining.
+  void begin_work(Clock::time_point now) { last_ = now; }
   /// Counts tokens of a request that has ended.
   void add(std::uint64_t tokens, Clock::time_point now);
 
@@ -97,7 +103,8 @@ class DrainRate {
 
  private:
   double tokens_per_s_ = 0;
-  std::uint64_t pending_ = 0;
+  std::uint64_t pending_ = 0;  // tokens since the rate was last reckoned
+  double busy_s_ = 0;          // time of work in which they drained
   Clock::time_point last_{};
 };
 

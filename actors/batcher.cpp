@@ -17,6 +17,12 @@ class BatcherState {
   using Self = BatcherActor::stateful_pointer<BatcherState>;
 
   BatcherState() = default;
+  /// However the batcher ends, its cache ends with it.
+  ~BatcherState() {
+    if (config_.counters) config_.counters->kv_pages_used.store(0, std::memory_order_relaxed);
+  }
+  BatcherState(const BatcherState&) = delete;
+  BatcherState& operator=(const BatcherState&) = delete;
 
   void start(Self self, const BatcherConfig& config) {
     self_ = self;
@@ -25,6 +31,7 @@ class BatcherState {
   }
 
   void open(const OpenSequence& m) {
+    end_with(self_->current_sender());
     Sequence& sequence = sequences_[m.sequence];
     sequence.open_failed = !stepper_->open(m.sequence, m.tokens_max);
     // Its generator is about to ask: waiting for it lets requests that start together step together.
@@ -87,6 +94,14 @@ class BatcherState {
 
     std::size_t waiting() const { return tokens.size() - taken; }
   };
+
+  /// Without its router a batcher serves nobody, and nobody would tell it to end.
+  void end_with(const caf::strong_actor_ptr& router) {
+    if (watched_) return;
+    watched_ = true;
+    self_->monitor(router);
+    self_->set_down_handler([self = self_](const caf::down_msg&) { self->quit(); });
+  }
 
   void answered(Sequence& sequence) {
     if (sequence.answering) --answering_;
@@ -187,6 +202,7 @@ class BatcherState {
   bool tick_sent_ = false;         // the next step's tick is in the mailbox
   bool timer_set_ = false;         // the next step's straggler timer runs
   bool alone_turn_ = true;
+  bool watched_ = false;  // the router's end ends this
 };
 
 BatcherActor::behavior_type batcher(BatcherState::Self self, const BatcherConfig& config) {

@@ -2,6 +2,7 @@
 // Numbers that the actors keep and anybody may read while they run.
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace troupe {
@@ -29,5 +30,13 @@ struct Counters {
   std::atomic<std::uint64_t> step_ns{0};
   std::atomic<std::uint64_t> kv_pages_used{0};
 };
+
+inline void bump(std::atomic<std::uint64_t>& counter) {
+  counter.fetch_add(1, std::memory_order_relaxed);
+}
+
+inline void publish(std::atomic<std::uint32_t>& counter, std::size_t value) {
+  counter.store(static_cast<std::uint32_t>(value), std::memory_order_relaxed);
+}
 
 }  // namespace troupe

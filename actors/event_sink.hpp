@@ -1,7 +1,7 @@
 #pragma once
 // Where streams leave the actors: hands the router's events to listeners in ordinary threads.
 
-#include <functional>
+#include <atomic>
 #include <memory>
 
 #include "actors/messages.hpp"
@@ -13,9 +13,17 @@ namespace troupe {
 class StreamListener {
  public:
   virtual ~StreamListener() = default;
+
+  /// True for the first caller only, on whatever thread: who gets it gives the stream's one answer. A refusal
+  /// and the end of the router can both want to.
+  bool claim_answer() noexcept { return !answered_.exchange(true); }
+
   virtual void on_token(TokenEvent event) = 0;
   virtual void on_end(FinishReason reason, const Usage& usage, const Timings& timings) = 0;
   virtual void on_error(Error error) = 0;
+
+ private:
+  std::atomic<bool> answered_{false};
 };
 
 /// Registers the listener for a tag, before the Submission that names the tag is sent. Dropped after its end.
@@ -33,7 +41,8 @@ using EventSinkActor = SinkActor::extend<caf::reacts_to<Attach>, caf::reacts_to<
                                          caf::reacts_to<RouterActor>, caf::reacts_to<Quit>>;
 
 /// Spawns the sink of an embedder, one for any number of streams. Send it the router's handle to watch:
-/// should the router end while streams are open, each of them gets an on_error. Ends on Quit.
+/// should the router end while streams are open, each of them gets an on_error. A
+/// listener that throws gets an on_error too and disturbs no other. Ends on Quit.
 EventSinkActor spawn_event_sink(caf::actor_system& system);
 
 }  // namespace troupe

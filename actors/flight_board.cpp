@@ -11,13 +11,11 @@ double ms_between(TimePoint from, TimePoint to) {
   return std::chrono::duration<double, std::milli>(to - from).count();
 }
 
-}  // namespace
+// Where requests without a deadline stand among those of their key that have one: far behind, but not for
+// ever.
+constexpr std::chrono::seconds undated_horizon{30};
 
-std::uint32_t Flight::tokens_max(std::uint32_t context_tokens) const {
-  const Work& work = *submission.work;
-  return static_cast<std::uint32_t>(
-      std::min<std::size_t>(work.prompt.size() + work.options.max_tokens, context_tokens));
-}
+}  // namespace
 
 std::uint32_t Flight::credit() const {
   const std::size_t unread = emitted.size() - std::min<std::size_t>(consumed, emitted.size());
@@ -37,14 +35,20 @@ StreamEnd Flight::end(FinishReason reason, TimePoint now) const {
   return end;
 }
 
+std::uint32_t FlightBoard::tokens_max(const Work& work) const {
+  return static_cast<std::uint32_t>(
+      std::min<std::size_t>(work.prompt.size() + work.options.max_tokens, context_tokens_));
+}
+
 Flight* FlightBoard::admit(Submission& submission, TimePoint now) {
   QueuedRequest queued;
   queued.id = next_id_;
-  queued.tokens = submission.work->prompt.size() + submission.work->options.max_tokens;
+  queued.tokens = tokens_max(*submission.work);
   queued.priority = submission.priority;
   queued.client_key = submission.client_key;
-  if (submission.deadline) queued.deadline = *submission.deadline;
+  queued.deadline = submission.deadline.value_or(now + undated_horizon);
   if (!queue_.push(std::move(queued))) return nullptr;
+  if (flights_.empty()) drain_rate_.begin_work(now);
   Flight& flight = flights_[next_id_];
   flight.id = next_id_++;
   flight.submission = std::move(submission);
@@ -54,11 +58,15 @@ Flight* FlightBoard::admit(Submission& submission, TimePoint now) {
 }
 
 Error FlightBoard::queue_full(const Work& work) const {
-  const auto wait = drain_rate_.time_for(work.prompt.size() + work.options.max_tokens);
+  const auto wait = drain_rate_.time_for(queue_.tokens_before(tokens_max(work)));
   return {Errc::queue_full,
           "the queue is full with " + std::to_string(queue_.requests()) + " requests and " +
               std::to_string(queue_.tokens()) + " tokens; retry in " + std::to_string(wait.count()) + " ms",
           static_cast<std::uint32_t>(wait.count())};
+}
+
+void FlightBoard::drained(std::uint64_t tokens, TimePoint now) {
+  drain_rate_.add(tokens, now);
 }
 
 Flight* FlightBoard::find(RequestId id) {

@@ -31,8 +31,6 @@ struct Flight {
   std::optional<TimePoint> started;
   std::optional<TimePoint> first_token;
 
-  /// Positions that it may take: prompt and answer, at most the context.
-  std::uint32_t tokens_max(std::uint32_t context_tokens) const;
   /// Tokens that may be emitted before the reader has to read; with a window only.
   std::uint32_t credit() const;
   /// Its one answer, unless it failed.
@@ -42,8 +40,12 @@ struct Flight {
 /// One owner; not thread-safe. Bounded by the admission queue's limits and the router's pool.
 class FlightBoard {
  public:
-  FlightBoard(std::uint32_t queue_requests_max, std::uint64_t queue_tokens_max)
-      : queue_(queue_requests_max, queue_tokens_max) {}
+  FlightBoard(std::uint32_t queue_requests_max, std::uint64_t queue_tokens_max, std::uint32_t context_tokens)
+      : queue_(queue_requests_max, queue_tokens_max), context_tokens_(context_tokens) {}
+
+  /// Positions that a request may take: prompt and answer, at most the context.
+  std::uint32_t tokens_max(const Work& work) const;
+  std::uint32_t tokens_max(const Flight& flight) const { return tokens_max(*flight.submission.work); }
 
   /// Takes a request in and lets it wait; nullptr, and `submission` is as it was, when the queue is full.
   Flight* admit(Submission& submission, TimePoint now);
@@ -51,7 +53,7 @@ class FlightBoard {
   /// What to tell a request that admit() turned away: the queue's state, and when to come back.
   Error queue_full(const Work& work) const;
   /// Counts the tokens of a request that has ended, from which that time is reckoned.
-  void drained(std::uint64_t tokens, TimePoint now) { drain_rate_.add(tokens, now); }
+  void drained(std::uint64_t tokens, TimePoint now);
 
   Flight* find(RequestId id);
   /// The flight, if `epoch` is its present one.
@@ -86,6 +88,7 @@ class FlightBoard {
   std::size_t waiting() const noexcept { return queue_.requests() + interrupted_.size(); }
 
  private:
+  std::uint32_t context_tokens_;
   RequestId next_id_ = 1;
   std::unordered_map<RequestId, Flight> flights_;
   AdmissionQueue queue_;               // flights that wait for their first generator

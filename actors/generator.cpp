@@ -26,6 +26,7 @@ class GeneratorState {
 
   void assign(Assignment& m) {
     const auto router = caf::actor_cast<RouterActor>(self_->current_sender());
+    end_with(router);
     run_.emplace(std::move(m), router, *model_, context_tokens_);
     Run& run = *run_;
     run.sampler.see_prompt(run.job.work->prompt);
@@ -57,13 +58,13 @@ class GeneratorState {
     if (const auto due = run.stop_rule.due()) return end(*due, {});  // only the prompt was to be evaluated
     const std::uint64_t position = run.job.work->prompt.size() + run.stop_rule.tokens();
     const Result<Token> token = run.sampler.sample(m.block->row(m.row), position);
-    if (!token) return fault(token.error());
+    if (!token) return fault(token.error(), true);
     take(*token);
   }
 
   void step_failed(const StepFailure& m) {
     if (!run_ || run_->job.sequence != m.sequence) return;
-    fault({Errc::fault, "a step failed: " + m.message, 0});
+    fault({Errc::fault, "a step failed: " + m.message}, false);
   }
 
  private:
@@ -81,6 +82,14 @@ class GeneratorState {
     std::vector<Token> next;  // tokens to ask for
     bool paused = false;      // the reader's credit is used up
   };
+
+  /// Without its router a generator has nothing to do, and nobody would tell it to end.
+  void end_with(const RouterActor& router) {
+    if (watched_) return;
+    watched_ = true;
+    self_->monitor(router);
+    self_->set_down_handler([self = self_](const caf::down_msg&) { self->quit(); });
+  }
 
   void take(Token token) {
     Run& run = *run_;
@@ -121,9 +130,9 @@ class GeneratorState {
     run_.reset();
   }
 
-  void fault(Error error) {
+  void fault(Error error, bool final) {
     self_->send(run_->job.batcher, Park{run_->job.sequence});
-    self_->send(run_->router, Faulted{run_->job.request, run_->job.epoch, std::move(error)});
+    self_->send(run_->router, Faulted{run_->job.request, run_->job.epoch, std::move(error), final});
     run_.reset();
   }
 
@@ -131,6 +140,7 @@ class GeneratorState {
   std::shared_ptr<const Model> model_;
   std::uint32_t context_tokens_ = 0;
   std::optional<Run> run_;
+  bool watched_ = false;  // the router's end ends this
 };
 
 GeneratorActor::behavior_type generator(GeneratorState::Self self, const std::shared_ptr<const Model>& model,

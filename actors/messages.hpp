@@ -12,7 +12,7 @@
 // Only Cancel is sent with high priority, because only the router's mailbox may be long. All the others rely
 // on their order, which CAF keeps between two actors within one priority and does not keep between two: its
 // priorities are weights, not strict. A CloseSequence still waits for one step at most, since no more than
-// one StepTick is ever under way.
+// one step is ever due at a time.
 //
 // All types here are for one process: they share memory by pointer.
 
@@ -118,10 +118,13 @@ struct Faulted {
   RequestId request = 0;
   std::uint32_t epoch = 0;
   Error error;
+  bool final = false;  ///< replaying would fail in the same way
 };
 
-/// Timer of the router to itself: deadlines, back-off, drain.
-struct RouterTick {};
+/// Timer of the router to itself: deadlines, back-off, drain. Only the one armed last counts.
+struct RouterTick {
+  std::uint64_t number = 0;
+};
 
 using RouterActor = caf::typed_actor<caf::replies_to<Submission>::with<Admission>, caf::reacts_to<Cancel>,
                                      caf::reacts_to<Consumed>, caf::replies_to<Drain>::with<Drained>,

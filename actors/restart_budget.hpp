@@ -9,8 +9,9 @@
 
 namespace troupe {
 
-/// At most `restarts_max` restarts within any window; the pause before each doubles while they come in quick
-/// succession and begins anew after a quiet window.
+/// At most `restarts_max` restarts within any window. The pause before each is `backoff`, doubled for every
+/// restart that the window holds already, but never so long that restarts_max of them would not fit into it:
+/// then the budget could never be used up.
 class RestartBudget {
  public:
   using Clock = std::chrono::steady_clock;
@@ -24,8 +25,8 @@ class RestartBudget {
     while (!recent_.empty() && now - recent_.front() >= window_) recent_.pop_front();
     if (recent_.size() >= restarts_max_) return std::nullopt;
     recent_.push_back(now);
-    // Doubling stops at the 6th in a row: beyond that waiting longer cures nothing.
-    return backoff_ * (std::int64_t{1} << std::min<std::size_t>(recent_.size() - 1, 6));
+    const auto doubled = backoff_ * (std::int64_t{1} << std::min<std::size_t>(recent_.size() - 1, 6));
+    return std::min<std::chrono::milliseconds>(doubled, window_ / (restarts_max_ + 1));
   }
 
  private:

@@ -9,6 +9,7 @@
 
 #include "actors/flight_board.hpp"
 #include "actors/restart_budget.hpp"
+#include "actors/validate.hpp"
 #include "base/check.hpp"
 #include "base/log.hpp"
 #include "model/kv_cache.hpp"
@@ -17,14 +18,6 @@ namespace troupe {
 namespace {
 
 using std::chrono::milliseconds;
-
-void bump(std::atomic<std::uint64_t>& counter) {
-  counter.fetch_add(1, std::memory_order_relaxed);
-}
-
-void publish(std::atomic<std::uint32_t>& counter, std::size_t value) {
-  counter.store(static_cast<std::uint32_t>(value), std::memory_order_relaxed);
-}
 
 class RouterState {
  public:
@@ -36,7 +29,7 @@ class RouterState {
     self_ = self;
     config_ = config;
     const EngineOptions& o = config_.options;
-    flights_.emplace(o.queue_requests_max, o.queue_tokens_max);
+    flights_.emplace(o.queue_requests_max, o.queue_tokens_max, o.context_tokens);
     budget_.emplace(o.restarts_max, milliseconds(o.restart_window_ms), milliseconds(o.restart_backoff_ms));
     self_->set_down_handler([this](caf::down_msg& m) { down(m); });
     start_batcher();
@@ -50,18 +43,17 @@ class RouterState {
     const TimePoint now = this->now();
     if (m.deadline && *m.deadline <= now)
       return refuse({Errc::deadline, "the deadline has passed already", 0});
-    if (auto valid = validate(*m.work, *config_.model, config_.options.context_tokens, config_.kv_pages_max);
-        !valid) {
-      return refuse(valid.error());
-    }
+    const EngineOptions& o = config_.options;
+    const Status valid = validate(m, *config_.model, o.context_tokens, config_.kv_pages_max);
+    if (!valid) return refuse(valid.error());
     const Flight* flight = flights_->admit(m, now);
     if (flight == nullptr) return refuse(flights_->queue_full(*m.work));
     const RequestId id = flight->id;
     bump(config_.counters->requests_admitted);
     config_.counters->prompt_tokens.fetch_add(flight->submission.work->prompt.size(),
                                               std::memory_order_relaxed);
-    set_timer();
     dispatch();
+    set_timer();
     return {id, std::nullopt};
   }
 
@@ -114,12 +106,12 @@ class RouterState {
     dispatch();
   }
 
-  /// A step with it failed, or its logits were useless: once more, alone; a second time is its own fault.
+  /// A step with it failed: once more, alone; a second time is its own fault.
   void faulted(const Faulted& m) {
     Flight* flight = flights_->current(m.request, m.epoch);
     if (flight == nullptr) return;
     release(*flight, GeneratorIs::idle);
-    if (flight->alone) {
+    if (m.final || flight->alone || ++flight->replays > config_.options.replays_max) {
       fail(*flight, m.error);
     } else {
       log_warning("request " + std::to_string(m.request) + " is replayed alone: " + m.error.message);
@@ -129,8 +121,9 @@ class RouterState {
     dispatch();
   }
 
-  void tick() {
-    timer_set_ = false;
+  void tick(const RouterTick& m) {
+    if (m.number != timer_number_) return;
+    timer_.reset();
     const TimePoint now = this->now();
     while (const auto late = flights_->overdue(now)) finish(*flights_->find(*late), FinishReason::deadline);
     if (!batcher_ && !failed_ && now >= batcher_not_before_) start_batcher();
@@ -161,7 +154,7 @@ class RouterState {
     while (batcher_ && generator_available()) {
       Flight* flight = flights_->next();
       if (flight == nullptr) break;
-      const std::size_t pages = KvCache::pages_for(flight->tokens_max(config_.options.context_tokens));
+      const std::size_t pages = KvCache::pages_for(flights_->tokens_max(*flight));
       if (pages > config_.kv_pages_max - pages_used_) break;
       flights_->start_next();
       flight->pages = pages;
@@ -193,7 +186,7 @@ class RouterState {
     pages_used_ += flight.pages;
     publish(config_.counters->requests_running, ++running_);
     if (!flight.started) flight.started = now();
-    const std::uint32_t tokens_max = flight.tokens_max(config_.options.context_tokens);
+    const std::uint32_t tokens_max = flights_->tokens_max(flight);
     self_->send(batcher_, OpenSequence{flight.sequence, tokens_max});
 
     Assignment job;
@@ -262,8 +255,12 @@ class RouterState {
   // ---- supervision ----
 
   void start_batcher() {
-    batcher_ = config_.make_batcher();
-    self_->monitor(batcher_);
+    try {
+      batcher_ = config_.make_batcher();
+      self_->monitor(batcher_);
+    } catch (const std::exception& e) {  // no thread, or no memory
+      batcher_down(caf::make_error(caf::sec::runtime_error, e.what()));
+    }
   }
 
   void down(const caf::down_msg& m) {
@@ -291,13 +288,14 @@ class RouterState {
   /// The pause before a restart; nullopt when there were too many: then nothing is restarted any more, and
   /// what waits or runs gets its error.
   std::optional<milliseconds> restart(const std::string& what, const caf::error& reason) {
-    bump(config_.counters->restarts);
     const auto pause = budget_->spend(now());
     if (pause) {
+      bump(config_.counters->restarts);
       log_warning(what + " (" + caf::to_string(reason) + ") and is started again");
       return pause;
     }
-    failure_ = what + " more than " + std::to_string(config_.options.restarts_max) + " times in " +
+    failure_ = what + " (" + caf::to_string(reason) + ") more than " +
+               std::to_string(config_.options.restarts_max) + " times in " +
                std::to_string(config_.options.restart_window_ms) + " ms";
     log_error(failure_);
     failed_ = true;
@@ -322,16 +320,20 @@ class RouterState {
   /// Wakes the router for what is due next. Never sleeps long: a pending timer keeps an actor alive after its
   /// end, and with it the whole system.
   void set_timer() {
-    if (timer_set_) return;
     std::optional<TimePoint> next = flights_->next_deadline();
     const auto consider = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
     if (drain_deadline_) consider(*drain_deadline_);
     if (!batcher_ && !failed_) consider(batcher_not_before_);
-    if (generator_not_before_ > now()) consider(generator_not_before_);
+    if (batcher_ && !failed_ && flights_->waiting() != 0 && idle_.empty() &&
+        generators_.size() < config_.options.pool_max) {
+      consider(generator_not_before_);
+    }
     if (!next) return;
-    timer_set_ = true;
-    const auto wait = std::clamp<std::chrono::nanoseconds>(*next - now(), milliseconds(0), timer_max);
-    self_->delayed_send(self_, wait, RouterTick{});
+    const TimePoint now = this->now();
+    const TimePoint wake = std::clamp<TimePoint>(*next, now, now + timer_max);
+    if (timer_ && *timer_ <= wake) return;
+    timer_ = wake;
+    self_->delayed_send(self_, wake - now, RouterTick{++timer_number_});
   }
 
   void complete_drain() {
@@ -367,7 +369,10 @@ class RouterState {
   bool draining_ = false;
   std::optional<TimePoint> drain_deadline_;
   std::vector<caf::typed_response_promise<Drained>> drained_;
-  bool timer_set_ = false;
+
+  // The timer that is armed, and how many there have been.
+  std::optional<TimePoint> timer_;
+  std::uint64_t timer_number_ = 0;
 };
 
 RouterActor::behavior_type router(RouterState::Self self, const RouterConfig& config) {
@@ -380,7 +385,7 @@ RouterActor::behavior_type router(RouterState::Self self, const RouterConfig& co
       [self](Emission& m) { self->state.emission(m); },
       [self](const Ended& m) { self->state.ended(m); },
       [self](const Faulted& m) { self->state.faulted(m); },
-      [self](const RouterTick&) { self->state.tick(); },
+      [self](const RouterTick& m) { self->state.tick(m); },
   };
 }
 

@@ -20,10 +20,6 @@ struct RouterConfig {
   std::function<BatcherActor()> make_batcher;
 };
 
-/// Checks a request against the model: option ranges, stop texts, that the prompt leaves room in the context.
-/// Errors: bad_argument, context_exceeded (with both counts), too_large (can never fit the KV cache).
-Status validate(const Work& work, const Model& model, std::uint32_t context_tokens, std::size_t kv_pages_max);
-
 /// Spawns the router, which spawns its batcher at once and generators as they are needed, up to
 /// options.pool_max. It is the one log of what each request has emitted: a generator or batcher that dies
 /// costs its requests a replay, never a token. It ends after answering Drain.

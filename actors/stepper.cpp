@@ -10,6 +10,8 @@ namespace {
 /// fresh block of a large vocabulary would cost a page fault for every 4 KiB.
 class LogitsPool : public std::enable_shared_from_this<LogitsPool> {
  public:
+  LogitsPool() { free_.reserve(free_max); }  // so that giving back cannot fail
+
   std::shared_ptr<LogitsBlock> take() {
     std::unique_ptr<LogitsBlock> block;
     {

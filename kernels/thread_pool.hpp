@@ -11,6 +11,9 @@ namespace troupe {
 /// cgroup CPU quota (rounded down, at least 1) and the cores online.
 unsigned usable_threads() noexcept;
 
+/// More than any machine has: what is asked beyond it is a mistake.
+inline constexpr unsigned threads_max = 1024;
+
 /// `threads` workers, the calling thread being one of them. Between operations workers spin for some
 /// microseconds, then sleep. One operation at a time: parallel_for() must not be called from two threads
 /// at once nor from inside a body. Results of the kernels never depend on `threads`.

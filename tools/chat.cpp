@@ -6,6 +6,7 @@
 
 #include "tools/chat_session.hpp"
 #include "tools/cli_options.hpp"
+#include "tools/generation_settings.hpp"
 #include "tools/open_model.hpp"
 #include "tools/signals.hpp"
 #include "tools/text_layout.hpp"
@@ -38,7 +39,11 @@ struct ChatFlags {
 
 void declare(CommandLine& command_line, ChatFlags& flags) {
   flags.model.declare(command_line);
-  command_line.text("--system", "TEXT", "instructions in front of the conversation", flags.system);
+  command_line.option("--system", "TEXT", "instructions in front of the conversation",
+                      [&flags](std::string_view, const std::string& value) {
+                        flags.system = value;
+                        return Status();
+                      });
   command_line.flag("--no-history", "neither read nor write the history file", flags.no_history);
   command_line.flag("--stats", "a line of statistics after each answer", flags.stats);
   flags.answer.declare(command_line, "answer number i, from 0, uses N + i; default: another each time");
@@ -72,6 +77,10 @@ int run_chat(const Arguments& arguments) {
   install_signal_handlers(InterruptUse::always);
   const auto model = open_model(flags.model, flags.engine.options.threads);
   if (!model) return report(model.error());
+  if (const Status status = check_vocabulary("--logit-bias", flags.answer.options, (*model)->tokenizer());
+      !status) {
+    return report(status.error());
+  }
   flags.engine.options.pool_max = 1;
   const auto engine = Engine::start(*model, flags.engine.options);
   if (!engine) return report(engine.error());

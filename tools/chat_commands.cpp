@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 
 #include "tools/chat_session.hpp"
 #include "tools/generation_settings.hpp"
@@ -20,7 +21,8 @@ struct CommandHelp {
 
 constexpr std::array<CommandHelp, 11> commands = {{
     {"/help", "this list"},
-    {"/set NAME VALUE", "change a setting of the answers; /set alone lists them"},
+    {"/set NAME VALUE",
+     "change a setting of the answers; /set alone lists them; the value none clears stop and logit-bias"},
     {"/show", "the model, the settings and the conversation so far"},
     {"/system TEXT", "instructions in front of the conversation; /system off removes them"},
     {"/clear", "forget the conversation, keep settings and system text"},
@@ -40,6 +42,7 @@ std::string with_home(const std::string& path) {
 
 std::vector<std::pair<std::string, std::string>> setting_rows(const GenerationOptions& options) {
   std::vector<std::pair<std::string, std::string>> rows;
+  rows.reserve(generation_settings().size());
   for (const GenerationSetting& setting : generation_settings()) {
     rows.emplace_back(setting.name, setting.show(options));
   }
@@ -66,14 +69,18 @@ std::vector<std::string> chat_command_words() {
 }
 
 void ChatSession::command(const std::string& name, const std::string& argument) {
+  for (const char* alone : {"help", "?", "show", "clear", "regen", "stats", "quit", "exit"}) {
+    if (name == alone && !argument.empty())
+      return problem("/" + name + " stands alone; '" + argument + "' means nothing to it");
+  }
   if (name == "help" || name == "?") return help();
   if (name == "set") return set(argument);
   if (name == "show") return show();
   if (name == "system") return system(argument);
   if (name == "clear") return clear();
   if (name == "regen") return regenerate();
-  if (name == "save") return save(with_home(argument));
-  if (name == "load") return load(with_home(argument));
+  if (name == "save") return save(with_home(without_quotes(argument)));
+  if (name == "load") return load(with_home(without_quotes(argument)));
   if (name == "stats") return stats();
   if (name == "tokens") return tokens(argument);
   if (name == "quit" || name == "exit") {
@@ -86,6 +93,7 @@ void ChatSession::command(const std::string& name, const std::string& argument) 
 
 void ChatSession::help() {
   std::vector<std::pair<std::string, std::string>> rows;
+  rows.reserve(commands.size() + 2);
   for (const CommandHelp& entry : commands) rows.emplace_back(entry.usage, entry.text);
   rows.emplace_back("\"\"\"", "begins and ends a message of many lines");
   rows.emplace_back("Ctrl-C", "stops an answer, or drops the line that is being typed");
@@ -103,13 +111,17 @@ void ChatSession::set(const std::string& argument) {
   }
   const GenerationSetting* setting = find_generation_setting(name);
   if (setting == nullptr) return problem("there is no setting '" + std::string(name) + "'; /set lists them");
-  if (setting->repeats && value.empty()) {
-    setting->clear(options_.generation);
-  } else if (Status status = setting->set(options_.generation, name, unescaped_value(value)); !status) {
+  GenerationOptions changed = options_.generation;
+  if (setting->repeats && (value.empty() || value == "none")) {
+    setting->clear(changed);
+  } else if (const Status status = setting->set(changed, name, unescaped_value(value)); !status) {
     return problem(status.error().message);
   }
+  if (const Status status = check_vocabulary(name, changed, engine_.model().tokenizer()); !status)
+    return problem(status.error().message);
+  options_.generation = std::move(changed);
   if (setting->name == "seed") answers_ = 0;  // the next answer uses this very seed
-  if (options_.interactive) note(std::string(setting->name) + " = " + setting->show(options_.generation));
+  note(std::string(setting->name) + " = " + setting->show(options_.generation));
 }
 
 void ChatSession::show() {
@@ -168,11 +180,14 @@ void ChatSession::regenerate() {
 
 void ChatSession::save(const std::string& path) {
   if (path.empty()) return problem("/save needs the name of a file");
+  std::error_code ignored;  // what cannot be examined fails when it is written
+  const bool replaced = std::filesystem::exists(path, ignored);
   if (const Status status = save_transcript(path, conversation_, engine_.model().info().name); !status) {
     return problem(status.error().message);
   }
   if (options_.interactive)
-    remark("saved " + plural(conversation_.messages.size(), "message") + " to " + path);
+    remark("saved " + plural(conversation_.messages.size(), "message") + " to " + path +
+           (replaced ? "; the conversation that was there is replaced" : ""));
 }
 
 void ChatSession::load(const std::string& path) {

@@ -40,6 +40,9 @@ class ChatInputReader {
 /// are taken off.
 std::string unescaped_value(std::string_view text);
 
+/// A file's name as typed: single or double quotes around the whole are taken off.
+std::string without_quotes(std::string_view text);
+
 /// The first word of `text`, and what follows it without the blanks between.
 std::pair<std::string_view, std::string_view> split_word(std::string_view text);
 

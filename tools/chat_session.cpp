@@ -95,7 +95,7 @@ std::optional<Generation> ChatSession::answer() {
     const std::optional<TokenEvent> event = stream->next_for(poll_interval, timed_out);
     if (!event && !timed_out) break;
     lines_.attend();
-    if (!cancelled && (stop_requested() || !output_.ok())) {
+    if (!cancelled && (stop_requested() || !output_.check_reader())) {
       stream->cancel();
       cancelled = true;
     }

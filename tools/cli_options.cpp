@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -18,6 +19,7 @@
 #include "base/try.hpp"
 #include "tools/bundled_model.hpp"
 #include "tools/generation_settings.hpp"
+#include "tools/near_name.hpp"
 #include "tools/number_text.hpp"
 #include "tools/terminal.hpp"
 #include "tools/text_layout.hpp"
@@ -26,22 +28,7 @@ namespace troupe::tools {
 namespace {
 
 constexpr std::size_t help_columns_max = 100;
-
-// How many single-character changes turn one word into the other.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
+constexpr std::size_t quoted_columns_max = 40;  // of a value in an error message
 
 std::string first_name(const std::string& names) {
   // The long name is what messages use: "-n,--max-tokens" → "--max-tokens".
@@ -61,17 +48,23 @@ struct CommandLine::Impl {
   std::string usage;
   std::string summary;
   std::string notes;
+  std::string hint;
   CLI::App app;
   std::vector<HelpGroup> groups;
-  std::set<std::string> value_options;  // every spelling of an option that takes a value
-  std::set<std::string> names;          // every long spelling
-  std::vector<std::string> values;      // of options, as they were given
-  std::optional<Error> error;           // the first that a Take returned
+  struct Given {
+    std::string name;  // of the option, as it was typed
+    std::string value;
+  };
+  std::map<std::string, std::string> value_options;  // every spelling of an option with a value → its name
+  std::set<std::string> once;                        // the names of those that may be given only once
+  std::set<std::string> names;                       // every long spelling
+  std::vector<Given> values;                         // in the order of the command line
+  std::optional<Error> error;                        // the first that was found
   bool help = false;
 
   void remember(const std::string& spellings, bool takes_value) {
     for (const std::string& spelling : CLI::detail::split(spellings, ',')) {
-      if (takes_value) value_options.insert(spelling);
+      if (takes_value) value_options.emplace(spelling, first_name(spellings));
       if (spelling.rfind("--", 0) == 0) names.insert(spelling);
     }
   }
@@ -107,8 +100,18 @@ struct CommandLine::Impl {
     Arguments out;
     bool options_over = false;
     bool is_value = false;
+    std::string name;                         // whose value comes next
+    std::map<std::string, std::string> seen;  // values by the names of their options
     const auto keep = [&](std::string value) {
-      values.push_back(std::move(value));
+      if (const auto known = value_options.find(name); known != value_options.end()) {
+        const auto [before, first] = seen.emplace(known->second, value);
+        if (!first && once.count(known->second) != 0 && !error) {
+          error = Error{Errc::bad_argument, name + " was given twice, as '" +
+                                                shortened(before->second, quoted_columns_max) + "' and as '" +
+                                                shortened(value, quoted_columns_max) + "'"};
+        }
+      }
+      values.push_back({name, std::move(value)});
       out.push_back(std::to_string(values.size() - 1));
     };
     for (const std::string& argument : arguments) {
@@ -124,16 +127,20 @@ struct CommandLine::Impl {
         if (value_options.count(name_part) == 0)
           error = Error{Errc::bad_argument, name_part + " takes no value"};
         out.push_back(name_part);
+        name = name_part;
         keep(argument.substr(equals + 1));
       } else if (!options_over && argument.size() > 2 &&
-                 value_options.count(argument.substr(0, 2)) != 0) {  // -n5
-        out.push_back(argument.substr(0, 2));
-        keep(argument.substr(2));
+                 value_options.count(argument.substr(0, 2)) != 0) {  // -n5, -n=5
+        name = argument.substr(0, 2);
+        out.push_back(name);
+        keep(argument.substr(argument[2] == '=' ? 3 : 2));
       } else {
         out.push_back(argument);
+        name = argument;
         is_value = !options_over && value_options.count(argument) != 0;
       }
     }
+    if (is_value && !error) error = Error{Errc::bad_argument, name + " needs a value"};
     return out;
   }
 
@@ -144,19 +151,13 @@ struct CommandLine::Impl {
     });
     if (dashed == options_end) {
       const bool skip = remaining.front() == "--" && remaining.size() > 1;
-      return "unexpected argument '" + remaining[skip ? 1 : 0] + "'";
+      return "unexpected argument '" + remaining[skip ? 1 : 0] + "'" + hint;
     }
     const std::string option = dashed->substr(0, dashed->find('='));
-    std::string message = "unknown option '" + option + "'";
-    std::size_t best = 3;  // farther away is a guess, not a slip
-    const std::string* near = nullptr;
-    for (const std::string& candidate : names) {
-      const std::size_t distance = edit_distance(option, candidate);
-      if (distance >= best || option.size() < 5) continue;
-      best = distance;
-      near = &candidate;
-    }
-    return near == nullptr ? message : message + "; did you mean " + *near + "?";
+    const std::string message = "unknown option '" + option + "'";
+    const std::vector<std::string> known(names.begin(), names.end());
+    const std::string_view near = option.size() < 5 ? std::string_view() : near_name(option, known);
+    return near.empty() ? message : message + "; did you mean " + std::string(near) + "?";
   }
 };
 
@@ -171,18 +172,21 @@ CommandLine::CommandLine(std::string name, std::string usage, std::string summar
 
 CommandLine::~CommandLine() = default;
 
+void CommandLine::hint(std::string text) {
+  impl_->hint = ": " + std::move(text);
+}
+
 void CommandLine::group(std::string title) {
   impl_->groups.push_back({std::move(title), {}});
 }
 
 void CommandLine::option(const std::string& names, const std::string& value_name, const std::string& help,
-                         Take take) {
-  const auto on_values = [impl = impl_.get(), what = first_name(names),
-                          take = std::move(take)](const CLI::results_t& numbers) {
+                         Take take, Times times) {
+  const auto on_values = [impl = impl_.get(), take = std::move(take)](const CLI::results_t& numbers) {
     for (const std::string& number : numbers) {
       if (impl->error) return true;
-      if (Status status = take(what, impl->values.at(std::stoul(number))); !status)
-        impl->error = std::move(status).error();
+      const Impl::Given& given = impl->values.at(std::stoul(number));
+      if (Status status = take(given.name, given.value); !status) impl->error = std::move(status).error();
     }
     return true;
   };
@@ -190,14 +194,16 @@ void CommandLine::option(const std::string& names, const std::string& value_name
   option->type_size(1)->expected(1)->allow_extra_args(false)->multi_option_policy(
       CLI::MultiOptionPolicy::TakeAll);
   impl_->remember(names, true);
+  if (times == Times::once) impl_->once.insert(first_name(names));
   impl_->row(names + " " + value_name, help);
 }
 
 void CommandLine::text(const std::string& names, const std::string& value_name, const std::string& help,
                        std::string& target) {
-  option(names, value_name, help, [&target](std::string_view, const std::string& value) {
+  option(names, value_name, help, [&target](std::string_view what, const std::string& value) -> Status {
+    if (value.empty()) return Error{Errc::bad_argument, std::string(what) + " must not be empty"};
     target = value;
-    return Status();
+    return {};
   });
 }
 
@@ -278,8 +284,9 @@ void ModelFlags::declare(CommandLine& command_line) {
 }
 
 Result<std::filesystem::path> ModelFlags::path() const {
-  if (model && !model->empty()) return std::filesystem::path(*model);
-  return bundled_model();
+  if (!model) return bundled_model();
+  if (model->empty()) return Error{Errc::bad_argument, "MODEL is empty: name a model file, or leave it out"};
+  return std::filesystem::path(*model);
 }
 
 void AnswerFlags::declare(CommandLine& command_line, const std::string& seed_help) {
@@ -299,23 +306,28 @@ void AnswerFlags::declare(CommandLine& command_line, const std::string& seed_hel
       });
       continue;
     }
-    command_line.option(names, std::string(setting.value_name), help,
-                        [this, &setting](std::string_view what, const std::string& value) {
-                          seed_given = seed_given || setting.name == "seed";
-                          return setting.set(options, what, value);
-                        });
+    command_line.option(
+        names, std::string(setting.value_name), help,
+        [this, &setting](std::string_view what, const std::string& value) {
+          seed_given = seed_given || setting.name == "seed";
+          return setting.set(options, what, value);
+        },
+        setting.repeats ? CommandLine::Times::many : CommandLine::Times::once);
   }
 }
 
 void EngineFlags::declare(CommandLine& command_line) {
   command_line.group("Engine");
   constexpr std::uint32_t threads_max = 1024;
-  constexpr std::uint32_t context_max = std::numeric_limits<std::int32_t>::max();
-  command_line.whole("--threads", "kernel threads; default: the processors that this process may use", 1,
+  constexpr std::uint32_t context_max = 1U << 24;  // what the engine takes
+  command_line.whole("--threads",
+                     "kernel threads, 1 to 1024; default: the processors that this process may use", 1,
                      threads_max, options.threads);
-  command_line.whole("--context",
-                     "tokens of prompt and answer together; default: what the model states, within 512..8192",
-                     1, context_max, options.context_tokens);
+  command_line.whole(
+      "--context",
+      "tokens of prompt and answer together, 1 to 16777216; default: what the model states, within "
+      "512..8192",
+      1, context_max, options.context_tokens);
   command_line.option(
       "--kv-type", "TYPE", "numbers of the KV cache, f32 or f16; default: f32 for F32 models, else f16",
       [this](std::string_view what, const std::string& value) -> Status {

@@ -18,9 +18,9 @@
 
 namespace troupe::tools {
 
-/// The command line of one subcommand. Declare options, then parse() once. What is given twice counts as
-/// given the second time, except where each value is added. Usage errors are one line on standard error that
-/// names the option. Targets must outlive parse().
+/// The command line of one subcommand. Declare options, then parse() once. Giving an option a value twice is
+/// an error, except where each value is added. Usage errors are one line on standard error that names the
+/// option as it was typed. Targets must outlive parse().
 class CommandLine {
  public:
   /// `name` as in "troupe NAME", `usage` what follows it; `summary` and `notes` frame the options in --help.
@@ -33,11 +33,19 @@ class CommandLine {
   /// it.
   using Take = std::function<Status(std::string_view what, const std::string& value)>;
 
+  /// What to add when there is an argument too many, e.g. where it should have gone.
+  void hint(std::string text);
+
   /// Options declared after this are listed under `title` in --help.
   void group(std::string title);
 
+  /// Whether an option may be given more than once.
+  enum class Times : std::uint8_t { once, many };
+
   /// `names` as "-n,--max-tokens".
-  void option(const std::string& names, const std::string& value_name, const std::string& help, Take take);
+  void option(const std::string& names, const std::string& value_name, const std::string& help, Take take,
+              Times times = Times::once);
+  /// A text that must not be empty.
   void text(const std::string& names, const std::string& value_name, const std::string& help,
             std::string& target);
   void whole(const std::string& names, const std::string& help, std::uint32_t low, std::uint32_t high,

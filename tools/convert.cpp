@@ -1,6 +1,8 @@
 // troupe convert: a model file in another format, or with its weights in another type.
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -54,7 +56,10 @@ struct ConvertFlags {
 
 Status take_type(std::string_view what, const std::string& value, std::optional<TensorType>& type) {
   for (const TypeName& known : type_names) {
-    if (known.name != value) continue;
+    const bool same =
+        std::equal(value.begin(), value.end(), known.name.begin(), known.name.end(),
+                   [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
+    if (!same) continue;
     type = known.type;
     return {};
   }
@@ -107,15 +112,14 @@ bool all_f32(const Checkpoint& checkpoint) {
 }
 
 std::string types_text(const Checkpoint& checkpoint) {
+  std::map<TensorType, std::size_t> counts;
+  for (const TensorView& tensor : checkpoint.tensors) ++counts[tensor.type];
   std::string text;
-  for (const TypeName& known : type_names) {
-    std::size_t count = 0;
-    for (const TensorView& tensor : checkpoint.tensors) count += tensor.type == known.type ? 1 : 0;
-    if (count == 0) continue;
-    text += (text.empty() ? "" : ", ") + std::to_string(count) + " " +
-            std::string(tensor_type_info(known.type).name);
+  for (const auto& [type, count] : counts) {
+    text += (text.empty() ? "tensors: " : ", ") + std::to_string(count) + " " +
+            std::string(tensor_type_info(type).name);
   }
-  return text;
+  return text.empty() ? "no tensors" : text;
 }
 
 Status convert(const ConvertFlags& flags) {
@@ -139,7 +143,7 @@ Status convert(const ConvertFlags& flags) {
                                     : write_gguf(*flags.out, checkpoint.metadata, checkpoint.tensors));
   std::error_code ignored;
   const auto bytes = fs::file_size(*flags.out, ignored);
-  say(*flags.out + ": " + std::to_string(bytes) + " bytes, tensors: " + types_text(checkpoint) + "\n");
+  say(*flags.out + ": " + std::to_string(bytes) + " bytes, " + types_text(checkpoint) + "\n");
   const auto model = checkpoint.metadata.get_string("tokenizer.ggml.model");
   if (model && *model == "none") {
     complain(*flags.in + " holds no vocabulary, so neither does " + *flags.out +

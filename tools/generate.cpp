@@ -6,6 +6,7 @@
 
 #include "base/try.hpp"
 #include "tools/cli_options.hpp"
+#include "tools/generation_settings.hpp"
 #include "tools/json_text.hpp"
 #include "tools/number_text.hpp"
 #include "tools/open_model.hpp"
@@ -57,19 +58,22 @@ struct GenerateFlags {
 };
 
 void declare(CommandLine& command_line, GenerateFlags& flags) {
+  command_line.hint("a prompt goes behind -p");
   flags.model.declare(command_line);
   command_line.group("Prompts");
-  command_line.option("-p,--prompt", "TEXT", "a prompt; may be repeated",
-                      [&flags](std::string_view, const std::string& value) {
-                        flags.prompts.push_back(value);
-                        return Status();
-                      });
+  command_line.option(
+      "-p,--prompt", "TEXT", "a prompt; may be repeated",
+      [&flags](std::string_view, const std::string& value) {
+        flags.prompts.push_back(value);
+        return Status();
+      },
+      CommandLine::Times::many);
   command_line.text("--prompts", "FILE", "a prompt per line, after those of -p; - is standard input",
                     flags.prompt_file);
   flags.answer.declare(command_line, "prompt number i, from 0, uses N + i; default 0");
   flags.engine.declare(command_line);
-  command_line.whole("--parallel", "prompts in flight at once; default 8; changes no text", 1, parallel_max,
-                     flags.parallel);
+  command_line.whole("--parallel", "prompts in flight at once, 1 to 1024; default 8; changes no text", 1,
+                     parallel_max, flags.parallel);
   command_line.whole("--deadline-ms", "end all answers after N ms, with what they have then", 1,
                      4'000'000'000U, flags.deadline_ms);
   command_line.group("Output");
@@ -99,10 +103,65 @@ int answers_status(std::size_t failed) {
   return failed > 0 ? exit_failed : exit_ok;
 }
 
+// What a request comes to that was refused because its deadline had passed before it could begin: an answer
+// without text.
+Generation unbegun(const Engine& engine, const GenerationRequest& request) {
+  Generation answer;
+  answer.finish_reason = FinishReason::deadline;
+  EncodeOptions encode;
+  encode.add_special = true;
+  if (const auto tokens = engine.model().tokenizer().encode(std::get<std::string>(request.prompt), encode))
+    answer.usage.prompt_tokens = static_cast<std::uint32_t>(tokens->size());
+  return answer;
+}
+
+// Answers that ended otherwise than their prompts and -n asked for.
+struct CutShort {
+  std::size_t by_context = 0;
+  std::size_t by_deadline = 0;
+
+  void count(const Generation& answer, const Engine& engine, const GenerationOptions& options) {
+    const std::uint32_t used = answer.usage.prompt_tokens + answer.usage.completion_tokens;
+    if (answer.finish_reason == FinishReason::deadline) ++by_deadline;
+    if (answer.finish_reason == FinishReason::length && used >= engine.options().context_tokens &&
+        answer.usage.completion_tokens < options.max_tokens)
+      ++by_context;
+  }
+
+  // One line for each of the two reasons.
+  void tell(const Engine& engine, const GenerateFlags& flags) const {
+    const auto ended = [](std::size_t count) {
+      return count == 1 ? std::string("the answer ended because ")
+                        : std::to_string(count) + " answers ended because ";
+    };
+    if (by_context > 0) {
+      complain(ended(by_context) + "the context of " + std::to_string(engine.options().context_tokens) +
+               " tokens is full; --context N sets its size");
+    }
+    if (by_deadline > 0) {
+      complain(ended(by_deadline) + "the " + std::to_string(flags.deadline_ms) +
+               " ms of --deadline-ms were over");
+    }
+  }
+};
+
+// After the last answer: what it took, with all memory of the answers given back.
+void say_engine_statistics(Engine& engine) {
+  engine.stop();
+  say(describe_engine(engine.stats()));
+}
+
 // One prompt, token by token.
-int stream_answer(Engine& engine, const GenerationRequest& request, bool stats, Output& output) {
+int stream_answer(Engine& engine, const GenerationRequest& request, const GenerateFlags& flags,
+                  Output& output) {
+  CutShort cut_short;
   Result<Stream> stream = engine.open_stream(request);
-  if (!stream) return report(stream.error());
+  if (!stream) {
+    if (stream.error().code != Errc::deadline) return report(stream.error());
+    ++cut_short.by_deadline;
+    cut_short.tell(engine, flags);
+    return exit_ok;
+  }
   std::size_t streamed = 0;
   bool cancelled = false;
   while (true) {
@@ -113,7 +172,7 @@ int stream_answer(Engine& engine, const GenerationRequest& request, bool stats, 
       streamed += event->text.size();
       output.text(event->text);
     }
-    if (!cancelled && (stop_requested() || !output.ok())) {
+    if (!cancelled && (stop_requested() || !output.check_reader())) {
       stream->cancel();
       cancelled = true;
     }
@@ -127,7 +186,12 @@ int stream_answer(Engine& engine, const GenerationRequest& request, bool stats, 
   output.text(std::string_view(answer->text).substr(std::min(streamed, answer->text.size())));
   output.end_text();
   if (!answer->text.empty() && answer->text.back() != '\n') output.raw("\n");
-  if (stats) say(describe_answer(*answer) + "\n" + describe_engine(engine.stats()));
+  cut_short.count(*answer, engine, request.options);
+  cut_short.tell(engine, flags);
+  if (flags.stats) {
+    say(describe_answer(*answer) + "\n");
+    say_engine_statistics(engine);
+  }
   return finish_output(output, answers_status(0));
 }
 
@@ -168,16 +232,25 @@ int answer_batch(Engine& engine, const std::vector<GenerationRequest>& requests,
                  Output& output) {
   ProgressBar bar("answering");
   BatchTotals totals;
+  CutShort cut_short;
   const auto began = Clock::now();
   BatchOptions options;
   options.parallelism_max = flags.parallel;
   options.on_progress = [&](std::size_t completed, std::size_t total) {
-    bar.show(std::to_string(completed) + "/" + std::to_string(total) + " prompts",
-             static_cast<double>(completed) / static_cast<double>(total));
-    return !stop_requested() && output.ok();
+    // Tokens too, so that it moves before the first prompt ends. How many there will be is not known: an
+    // answer may end before -n.
+    const std::uint64_t tokens = engine.stats().completion_tokens;
+    const double most = static_cast<double>(total) * std::max(1U, flags.answer.options.max_tokens);
+    bar.show(std::to_string(completed) + "/" + std::to_string(total) + " prompts, " + std::to_string(tokens) +
+                 " tokens",
+             std::max(static_cast<double>(completed) / static_cast<double>(total),
+                      static_cast<double>(tokens) / most));
+    return !stop_requested() && output.check_reader();
   };
-  options.on_result = [&](std::size_t index, const Result<Generation>& answer) {
+  options.on_result = [&](std::size_t index, const Result<Generation>& result) {
     bar.wipe();
+    const bool too_late = !result && result.error().code == Errc::deadline;
+    const Result<Generation> answer = too_late ? unbegun(engine, requests[index]) : result;
     print_answer(index, flags, answer, output);
     if (!answer) {
       ++totals.failed;
@@ -185,17 +258,19 @@ int answer_batch(Engine& engine, const std::vector<GenerationRequest>& requests,
     }
     totals.prompt_tokens += answer->usage.prompt_tokens;
     totals.answer_tokens += answer->usage.completion_tokens;
+    cut_short.count(*answer, engine, flags.answer.options);
     if (flags.stats) say("prompt " + std::to_string(index + 1) + ": " + describe_answer(*answer) + "\n");
   };
   engine.batch(requests, options);
   bar.wipe();
+  cut_short.tell(engine, flags);
   if (flags.stats) {
     const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
     say(std::to_string(requests.size()) + " prompts, " + std::to_string(totals.failed) + " failed, " +
         std::to_string(totals.prompt_tokens) + " prompt + " + std::to_string(totals.answer_tokens) +
-        " answer tokens in " + fixed_decimals(seconds, 3) +
-        " s: " + fixed_decimals(static_cast<double>(totals.answer_tokens) / seconds, 1) +
-        " answer tokens/s\n" + describe_engine(engine.stats()));
+        " answer tokens in " + fixed_decimals(seconds, 3) + " s: " +
+        fixed_decimals(static_cast<double>(totals.answer_tokens) / seconds, 1) + " answer tokens/s\n");
+    say_engine_statistics(engine);
   }
   return finish_output(output, answers_status(totals.failed));
 }
@@ -209,7 +284,7 @@ int run_generate(const Arguments& arguments) {
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
   if (flags.prompts.empty() && flags.prompt_file.empty()) {
-    return command_line.usage_error("no prompt given: use -p TEXT, or --prompts FILE with one per line");
+    return command_line.usage_error("no prompt given: use -p TEXT, or --prompts FILE (- is standard input)");
   }
   // Reading standard input comes first: until the handlers are there, Ctrl-C simply ends the program.
   if (Status status = read_prompts(flags); !status) return report(status.error());
@@ -217,7 +292,14 @@ int run_generate(const Arguments& arguments) {
   install_signal_handlers(InterruptUse::once);
   const auto model = open_model(flags.model, flags.engine.options.threads);
   if (!model) return report(model.error());
-  flags.engine.options.pool_max = std::min<std::uint32_t>(flags.parallel, flags.prompts.size());
+  EngineOptions& engine_options = flags.engine.options;
+  engine_options.pool_max = std::min<std::uint32_t>(flags.parallel, flags.prompts.size());
+  // A forward pass must have room for a row of every prompt in flight.
+  engine_options.step_tokens_max = std::max(engine_options.step_tokens_max, engine_options.pool_max);
+  if (const Status status = check_vocabulary("--logit-bias", flags.answer.options, (*model)->tokenizer());
+      !status) {
+    return report(status.error());
+  }
   const auto engine = Engine::start(*model, flags.engine.options);
   if (!engine) return report(engine.error());
 
@@ -227,8 +309,7 @@ int run_generate(const Arguments& arguments) {
     for (GenerationRequest& request : requests) request.deadline = deadline;
   }
   Output output;
-  if (requests.size() == 1 && !flags.json)
-    return stream_answer(**engine, requests.front(), flags.stats, output);
+  if (requests.size() == 1 && !flags.json) return stream_answer(**engine, requests.front(), flags, output);
   return answer_batch(**engine, requests, flags, output);
 }
 

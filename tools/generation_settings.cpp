@@ -6,13 +6,17 @@
 #include <limits>
 
 #include "base/try.hpp"
+#include "model/sampler.hpp"
 #include "tools/number_text.hpp"
 
 namespace troupe::tools {
 namespace {
 
 using Options = GenerationOptions;
-constexpr double infinity = std::numeric_limits<double>::infinity();
+// What the engine takes; see validate() in model/sampler.hpp.
+constexpr double temperature_max = 100;
+constexpr double repeat_penalty_max = 100;
+constexpr std::uint32_t repeat_last_n_max = 1'000'000;
 
 template <class Number>
 std::string number_text(Number number) {
@@ -29,9 +33,9 @@ Status set_float(Options& options, std::string_view what, std::string_view value
   return {};
 }
 
-Status set_count(std::uint32_t& field, std::string_view what, std::string_view value) {
-  TROUPE_TRY(const std::uint64_t number,
-             parse_whole(what, value, 0, std::numeric_limits<std::int32_t>::max()));
+Status set_count(std::uint32_t& field, std::string_view what, std::string_view value,
+                 std::uint32_t high = std::numeric_limits<std::int32_t>::max()) {
+  TROUPE_TRY(const std::uint64_t number, parse_whole(what, value, 0, high));
   field = static_cast<std::uint32_t>(number);
   return {};
 }
@@ -94,32 +98,36 @@ constexpr std::array<GenerationSetting, 13> settings = {{
     {"max-tokens", "-n", "N", "tokens to generate at most; 0 only evaluates the prompt", false,
      [](Options& o, What what, What v) { return set_count(o.max_tokens, what, v); }, nullptr,
      [](const Options& o) { return number_text(o.max_tokens); }},
-    {"temperature", "", "T", "how freely to choose; 0 takes the most likely token", false,
+    {"temperature", "", "T", "how freely to choose, 0 to 100; 0 takes the most likely token", false,
      [](Options& o, What what, What v) {
-       return set_float<&SamplingOptions::temperature>(o, what, v, {0, infinity});
+       return set_float<&SamplingOptions::temperature>(o, what, v, {0, temperature_max});
      },
      nullptr, [](const Options& o) { return number_text(o.sampling.temperature); }},
     {"top-k", "", "N", "choose among the N most likely tokens; 0 is all", false,
      [](Options& o, What what, What v) { return set_count(o.sampling.top_k, what, v); }, nullptr,
      [](const Options& o) { return number_text(o.sampling.top_k); }},
-    {"top-p", "", "P", "choose among the fewest tokens that have probability P together; 1 is all", false,
+    {"top-p", "", "P",
+     "choose among the fewest tokens that have probability P together, above 0 to 1; 1 is all", false,
      [](Options& o, What what, What v) {
        return set_float<&SamplingOptions::top_p>(o, what, v, {0, 1, true});
      },
      nullptr, [](const Options& o) { return number_text(o.sampling.top_p); }},
-    {"min-p", "", "P", "drop tokens less likely than P times the best; 0 drops none", false,
+    {"min-p", "", "P", "drop tokens less likely than P times the best, 0 to 1; 0 drops none", false,
      [](Options& o, What what, What v) {
        return set_float<&SamplingOptions::min_p>(o, what, v, {0, 1});
      },
      nullptr, [](const Options& o) { return number_text(o.sampling.min_p); }},
-    {"repeat-penalty", "", "X", "make tokens of the last --repeat-last-n less likely; 1 is off", false,
+    {"repeat-penalty", "", "X",
+     "make tokens of the last --repeat-last-n less likely, above 0 to 100; 1 is off", false,
      [](Options& o, What what, What v) {
-       return set_float<&SamplingOptions::repeat_penalty>(o, what, v, {0, infinity, true});
+       return set_float<&SamplingOptions::repeat_penalty>(o, what, v, {0, repeat_penalty_max, true});
      },
      nullptr, [](const Options& o) { return number_text(o.sampling.repeat_penalty); }},
-    {"repeat-last-n", "", "N", "how many tokens back the repeat penalty looks; 0 is off", false,
-     [](Options& o, What what, What v) { return set_count(o.sampling.repeat_last_n, what, v); }, nullptr,
-     [](const Options& o) { return number_text(o.sampling.repeat_last_n); }},
+    {"repeat-last-n", "", "N", "how many tokens back the repeat penalty looks, 0 to 1000000; 0 is off", false,
+     [](Options& o, What what, What v) {
+       return set_count(o.sampling.repeat_last_n, what, v, repeat_last_n_max);
+     },
+     nullptr, [](const Options& o) { return number_text(o.sampling.repeat_last_n); }},
     {"presence-penalty", "", "X", "from -2 to 2: subtracted once for a token that the answer has already",
      false,
      [](Options& o, What what, What v) {
@@ -153,6 +161,13 @@ constexpr std::array<GenerationSetting, 13> settings = {{
 
 std::span<const GenerationSetting> generation_settings() {
   return settings;
+}
+
+Status check_vocabulary(std::string_view what, const GenerationOptions& options, const Tokenizer& tokenizer) {
+  std::vector<Token> tokens;
+  for (const auto& [token, bias] : options.sampling.logit_bias) tokens.push_back(token);
+  TROUPE_TRY_STATUS(check_tokens(what, tokens, tokenizer.vocab_size()));
+  return validate(options.sampling, tokenizer.vocab_size());
 }
 
 const GenerationSetting* find_generation_setting(std::string_view name) {

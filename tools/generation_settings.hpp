@@ -7,6 +7,7 @@
 
 #include "troupe/error.hpp"
 #include "troupe/generation.hpp"
+#include "troupe/tokenizer.hpp"
 
 namespace troupe::tools {
 
@@ -26,6 +27,10 @@ struct GenerationSetting {
 
 /// All of them, in the order in which they are shown.
 std::span<const GenerationSetting> generation_settings();
+
+/// Whether the model's vocabulary has every token that the options name; `what` is how the option of their
+/// biases was called. Errors: bad_argument.
+Status check_vocabulary(std::string_view what, const GenerationOptions& options, const Tokenizer& tokenizer);
 
 /// By name; null if there is none. '_' counts as '-'.
 const GenerationSetting* find_generation_setting(std::string_view name);

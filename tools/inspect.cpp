@@ -21,7 +21,7 @@ int run_inspect(const Arguments& arguments) {
   if (const auto status = command_line.parse(arguments)) return *status;
   const auto path = model.path();
   if (!path) return command_line.usage_error(path.error().message);
-  const auto checkpoint = open_checkpoint(*path, {model.tokenizer});
+  const auto checkpoint = open_checkpoint(*path, {model.tokenizer, true});
   if (!checkpoint) return report(checkpoint.error());
   std::string text = json ? describe_json(*checkpoint, tensors) : describe(*checkpoint, tensors);
   if (text.empty() || text.back() != '\n') text += '\n';

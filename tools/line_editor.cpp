@@ -33,6 +33,12 @@ constexpr std::string_view paste_begin = "\x1b[200~";
 constexpr std::string_view paste_end = "\x1b[201~";
 constexpr wchar_t quote_next = 0x16;  // Ctrl-V: libedit inserts the next character whatever it is
 
+// Whether the terminal may be sent sequences that it would show if it did not know them.
+bool knows_sequences() {
+  const char* type = std::getenv("TERM");
+  return type != nullptr && type[0] != '\0' && std::strcmp(type, "dumb") != 0;
+}
+
 // libedit turns characters into bytes by the locale's rules; a terminal without a locale is taken as UTF-8.
 void use_utf8_locale() {
   std::setlocale(LC_CTYPE, "");
@@ -113,10 +119,10 @@ class LineEditor final : public LineSource {
     prompt_ = prompt;
     stop_ = Stop::none;
     pasting_ = false;
-    write_terminal(paste_on);
+    mark_pastes(true);
     int count = 0;
     const char* line = ::el_gets(edit_, &count);
-    write_terminal(paste_off);
+    mark_pastes(false);
     if (stop_ != Stop::none) {
       write_terminal("\n");
       return {stop_ == Stop::interrupt ? ReadLine::Kind::interrupted : ReadLine::Kind::terminated, typed_};
@@ -152,6 +158,10 @@ class LineEditor final : public LineSource {
 
   void write_terminal(std::string_view bytes) const {
     [[maybe_unused]] const auto ignored = ::write(ui_fd_, bytes.data(), bytes.size());
+  }
+
+  void mark_pastes(bool on) const {
+    if (sequences_) write_terminal(on ? paste_on : paste_off);
   }
 
   static LineEditor* self(EditLine* edit) {
@@ -217,13 +227,13 @@ class LineEditor final : public LineSource {
     const bool suspended = take_suspend();
     if (suspended) {
       ::el_set(edit_, EL_PREP_TERM, 0);
-      write_terminal(paste_off);
+      mark_pastes(false);
       suspend();
     }
     if (take_continued() || suspended) {  // by SIGSTOP perhaps: the shell may have changed the terminal
       quiet_.begin();
       ::el_set(edit_, EL_PREP_TERM, 1);
-      write_terminal(paste_on);
+      mark_pastes(true);
       write_terminal("\n");
       ::el_set(edit_, EL_REFRESH);
     }
@@ -237,8 +247,8 @@ class LineEditor final : public LineSource {
     const LineInfo* line = ::el_line(edit_);
     const std::string before_cursor = prompt_ + std::string(line->buffer, line->cursor);
     const std::size_t rows = display_columns(before_cursor) / terminal_columns(ui_fd_);
-    if (rows > 0) write_terminal("\x1b[" + std::to_string(rows) + "A");
-    write_terminal("\r\x1b[J");
+    if (sequences_ && rows > 0) write_terminal("\x1b[" + std::to_string(rows) + "A");
+    if (sequences_) write_terminal("\r\x1b[J");
     ::el_resize(edit_);
     ::el_set(edit_, EL_REFRESH);
   }
@@ -303,6 +313,7 @@ class LineEditor final : public LineSource {
   }
 
   QuietInput quiet_;  // before libedit looks at the terminal, until after it has left it
+  const bool sequences_ = knows_sequences();
   int ui_fd_;
   std::string history_file_;
   std::vector<std::string> words_;

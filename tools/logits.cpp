@@ -82,11 +82,16 @@ int run_logits(const Arguments& arguments) {
                                                  : "give -p TEXT or --tokens IDS");
   }
   install_signal_handlers(InterruptUse::once);
-  const auto model = open_model(flags.model, flags.engine.options.threads);
+  const auto model = open_model(flags.model, flags.engine.options.threads, flags.tokens.has_value());
   if (!model) return report(model.error());
   if (flags.prompt) {
     auto encoded = (*model)->tokenizer().encode(*flags.prompt, {true, false});
-    if (!encoded) return report(encoded.error());
+    if (!encoded) {
+      Error error = std::move(encoded).error();
+      if ((*model)->tokenizer().algorithm() == "none")
+        error.message += ", or give token ids with --tokens IDS";
+      return report(error);
+    }
     flags.tokens = *std::move(encoded);
   }
   if (const Status status = check_tokens("--tokens", *flags.tokens, (*model)->tokenizer().vocab_size());

@@ -4,7 +4,10 @@
 #include <exception>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "tools/near_name.hpp"
 #include "tools/signals.hpp"
 #include "tools/subcommand.hpp"
 #include "tools/terminal.hpp"
@@ -36,7 +39,7 @@ std::string help_text() {
   return "Usage: troupe SUBCOMMAND [MODEL] [OPTIONS]\n\n"
          "Runs transformer language models on CPUs.\n\nSubcommands:\n" +
          definition_list(rows, 80) +
-         "\n'troupe SUBCOMMAND --help' lists its options. Results go to standard output, everything else\n"
+         "\n'troupe help SUBCOMMAND' lists its options. Results go to standard output, everything else\n"
          "to standard error. Exit status: 0 done, 1 the operation failed, 2 the command line makes no\n"
          "sense, 130 stopped by Ctrl-C.\n";
 }
@@ -49,27 +52,56 @@ int print(const std::string& text) {
   return exit_failed;
 }
 
+const Subcommand* find(const std::string& name) {
+  for (const Subcommand& subcommand : subcommands) {
+    if (subcommand.name == name) return &subcommand;
+  }
+  return nullptr;
+}
+
+int unknown(const std::string& name) {
+  std::string message =
+      (name.rfind('-', 0) == 0 && name.size() > 1 ? "unknown option '" : "unknown subcommand '") + name +
+      "'; ";
+  std::vector<std::string> names = {"help"};
+  for (const Subcommand& subcommand : subcommands) names.emplace_back(subcommand.name);
+  if (const std::string_view near = near_name(name, names); !near.empty())
+    message += "did you mean " + std::string(near) + "? ";
+  complain(message + "See 'troupe --help'");
+  return exit_usage;
+}
+
+int unexpected(const std::string& argument) {
+  complain("unexpected argument '" + argument + "'; see 'troupe --help'");
+  return exit_usage;
+}
+
 int dispatch(const Arguments& arguments) {
   if (arguments.empty()) {
     complain("no subcommand given; see 'troupe --help'");
     return exit_usage;
   }
   const std::string& name = arguments.front();
-  if (name == "--help" || name == "-h") return print(help_text());
-  if (name == "--version" || name == "-V") return print("troupe " TROUPE_VERSION "\n");
-  for (const Subcommand& subcommand : subcommands) {
-    if (subcommand.name == name) return subcommand.run(Arguments(arguments.begin() + 1, arguments.end()));
+  const bool help = name == "help" || name == "--help" || name == "-h";
+  const bool version = name == "--version" || name == "-V";
+  const std::size_t wanted = help ? 2 : 1;  // help may be about a subcommand
+  if ((help || version) && arguments.size() > wanted) return unexpected(arguments[wanted]);
+  if (version) return print("troupe " TROUPE_VERSION "\n");
+  if (help && arguments.size() == 1) return print(help_text());
+  if (help) {
+    const Subcommand* subcommand = find(arguments[1]);
+    return subcommand != nullptr ? subcommand->run({"--help"}) : unknown(arguments[1]);
   }
-  const bool option = name.size() > 1 && name[0] == '-';
-  complain((option ? "unknown option '" : "unknown subcommand '") + name + "'; see 'troupe --help'");
-  return exit_usage;
+  const Subcommand* subcommand = find(name);
+  return subcommand != nullptr ? subcommand->run(Arguments(arguments.begin() + 1, arguments.end()))
+                               : unknown(name);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   hold_standard_descriptors();
-  ignore_broken_pipes();
+  ignore_write_signals();
   try {
     return dispatch(Arguments(argv + (argc > 0 ? 1 : 0), argv + argc));
   } catch (const std::exception& error) {

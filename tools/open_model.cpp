@@ -8,12 +8,14 @@
 
 namespace troupe::tools {
 
-Result<std::shared_ptr<const Model>> open_model(const ModelFlags& flags, std::uint32_t threads) {
+Result<std::shared_ptr<const Model>> open_model(const ModelFlags& flags, std::uint32_t threads,
+                                                bool vocabulary_optional) {
   TROUPE_TRY(const std::filesystem::path path, flags.path());
   ProgressBar bar("loading " + path.filename().string());
   ModelOptions options;
   options.tokenizer = flags.tokenizer;
   options.threads = threads;
+  options.vocabulary_optional = vocabulary_optional;
   return Model::open(path, options, [&](double share) {
     bar.show(share);
     return !stop_requested();

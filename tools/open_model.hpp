@@ -11,7 +11,9 @@
 namespace troupe::tools {
 
 /// Opens the model that the flags name, with a progress bar on a terminal; Ctrl-C gives up (Errc::cancelled).
-Result<std::shared_ptr<const Model>> open_model(const ModelFlags& flags, std::uint32_t threads);
+/// `vocabulary_optional`: see ModelOptions.
+Result<std::shared_ptr<const Model>> open_model(const ModelFlags& flags, std::uint32_t threads,
+                                                bool vocabulary_optional = false);
 
 /// Only the vocabulary of the file that the flags name: quick, and works for files without weights.
 Result<std::unique_ptr<Tokenizer>> open_tokenizer(const ModelFlags& flags);

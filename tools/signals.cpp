@@ -59,8 +59,9 @@ bool is_ignored(int number) {
 
 }  // namespace
 
-void ignore_broken_pipes() noexcept {
+void ignore_write_signals() noexcept {
   install(SIGPIPE, SIG_IGN);
+  install(SIGXFSZ, SIG_IGN);
 }
 
 void install_signal_handlers(InterruptUse use) {

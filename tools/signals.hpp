@@ -9,8 +9,9 @@ enum class InterruptUse {
   always,  ///< each is only recorded: an interactive program that uses it to stop an answer
 };
 
-/// Makes writes to a reader that has gone away fail with EPIPE instead of ending the program.
-void ignore_broken_pipes() noexcept;
+/// Makes writes that cannot be done fail with an error instead of ending the program: to a reader that has
+/// gone away (EPIPE) and beyond the allowed size of a file (EFBIG).
+void ignore_write_signals() noexcept;
 
 /// Installs the handlers: SIGINT as said, SIGTERM and SIGHUP are recorded for terminated(); SIGWINCH and
 /// SIGCONT (only with `always`) wake wake_fd(). Call once, before threads are started.

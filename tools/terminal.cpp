@@ -1,7 +1,9 @@
 #include "tools/terminal.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -61,6 +63,15 @@ bool Output::text(std::string_view chunk) {
 
 bool Output::end_text() {
   return raw(filter_.finish());
+}
+
+bool Output::check_reader() noexcept {
+  if (state_ != State::open) return false;
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0 || !(S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) return true;
+  pollfd out{fd_, 0, 0};  // errors and hang-ups are reported without being asked for
+  if (::poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0) state_ = State::reader_gone;
+  return state_ == State::open;
 }
 
 std::string Output::failure() const {

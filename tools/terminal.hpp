@@ -43,6 +43,10 @@ class Output {
   bool ok() const noexcept { return state_ == State::open; }
   bool reader_gone() const noexcept { return state_ == State::reader_gone; }
 
+  /// Asks whether the other end of a pipe or socket is still there, so that work whose output nobody reads
+  /// can end before its next write. Afterwards as ok(). Cheap enough for some ten times a second.
+  bool check_reader() noexcept;
+
   /// Why writing failed, as a sentence; empty when it did not.
   std::string failure() const;
 

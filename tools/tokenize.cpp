@@ -88,6 +88,8 @@ int run_tokenize(const Arguments& arguments) {
   const int sources = (flags.text ? 1 : 0) + (flags.file.empty() ? 0 : 1) + (flags.decode ? 1 : 0);
   if (sources == 0) return command_line.usage_error("nothing to do: give TEXT, --file FILE or --decode IDS");
   if (sources > 1) return command_line.usage_error("give only one of TEXT, --file and --decode");
+  if (flags.decode && flags.encode.add_special)
+    return command_line.usage_error("--add-special is about encoding, so it cannot go with --decode");
   const auto result = tokenize(flags);
   if (!result) return report(result.error());
   Output output;

@@ -58,10 +58,10 @@ void declare_text(CommandLine& line, TrainFlags& f) {
   TrainOptions& o = f.options;
   line.group("Text");
   line.option("--data", "FILE", "text to train on; may be repeated. <|endoftext|> in it separates documents",
-              path_list(o.data));
+              path_list(o.data), CommandLine::Times::many);
   line.option("--validation", "FILE",
               "text that is held out; may be repeated. Default: the end of each --data file",
-              path_list(o.validation));
+              path_list(o.validation), CommandLine::Times::many);
   line.option("--validation-share", "X",
               "how much of each --data file is held out without --validation (0.1)",
               number(o.validation_share, {0, 0.9, false}));

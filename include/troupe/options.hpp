@@ -20,6 +20,8 @@ struct ModelOptions {
   /// character of the alphabet, e.g. the text that the model was trained on; empty: the one that the
   /// checkpoint keeps, else the model works with token ids only. An error with files that bring their own.
   std::filesystem::path tokenizer = {};
+  /// Opens a llama2.c checkpoint even when its tokenizer.bin is not found; it then works with token ids only.
+  bool vocabulary_optional = false;
   std::uint32_t threads = 0;  ///< for repacking weights at load; 0: what the process may really use
 };
 

@@ -18,6 +18,17 @@ std::optional<std::uint64_t> number_in(const char* path) {
   return std::nullopt;  // no such file, or "max"
 }
 
+/// Bytes of a cgroup that cache files, which the kernel gives up when memory is wanted: they count as used.
+std::uint64_t file_cache(const char* statistics) {
+  std::ifstream file(statistics);
+  std::uint64_t bytes = 0;
+  std::string name;
+  for (std::uint64_t value = 0; file >> name >> value;) {
+    if (name == "inactive_file" || name == "active_file") bytes += value;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 std::uint64_t usable_memory_bytes() noexcept {
@@ -31,13 +42,17 @@ std::uint64_t usable_memory_bytes() noexcept {
     const struct {
       const char* limit;
       const char* used;
+      const char* statistics;
     } groups[] = {
-        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-        {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
+        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"},
+        {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+         "/sys/fs/cgroup/memory/memory.stat"}};
     for (const auto& group : groups) {
       const auto limit = number_in(group.limit);
       const auto used = number_in(group.used);
-      if (limit && used) bytes = std::min(bytes, *limit > *used ? *limit - *used : 0);
+      if (!limit || !used) continue;
+      const std::uint64_t kept = *used - std::min(*used, file_cache(group.statistics));
+      bytes = std::min(bytes, *limit > kept ? *limit - kept : 0);
     }
   } catch (...) {
     // A malformed file tells nothing; the limits that were read stand.

@@ -12,7 +12,9 @@
 #include "actors/event_sink.hpp"
 #include "actors/generator.hpp"
 #include "actors/router.hpp"
+#include "base/guard.hpp"
 #include "base/try.hpp"
+#include "engine/batch_run.hpp"
 #include "engine/listeners.hpp"
 #include "engine/resolve.hpp"
 
@@ -40,15 +42,34 @@ Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, 
     EncodeOptions encode;
     encode.add_special = true;
     TROUPE_TRY(work->prompt, tokenizer.encode(std::get<std::string>(request.prompt), encode));
+    // A text that is to be continued does not end here, whatever the vocabulary does with whole texts.
+    if (tokenizer.adds_eos() && !work->prompt.empty() && work->prompt.back() == tokenizer.eos())
+      work->prompt.pop_back();
   }
   return std::shared_ptr<const Work>(std::move(work));
+}
+
+std::function<std::unique_ptr<Stepper>()> stepper_maker(const std::shared_ptr<const Model>& model,
+                                                        const ResolvedOptions& r) {
+  return [model, type = r.kv_type, pages = r.kv_pages_max, threads = r.options.threads] {
+    return make_model_stepper(model, type, pages, threads);
+  };
+}
+
+/// The moment `wait` from now; nullopt, for ever, when the clock does not reach that far.
+std::optional<TimePoint> after(std::chrono::milliseconds wait) {
+  const TimePoint now = std::chrono::steady_clock::now();
+  using Seconds = std::chrono::duration<double>;  // the integer types would overflow in the comparison
+  if (Seconds(wait) >= Seconds(TimePoint::max() - now)) return std::nullopt;
+  return now + wait;
 }
 
 }  // namespace
 
 /// Everything that runs. Shared by the Engine and, weakly, by its Streams, which may outlive it.
 struct Engine::Impl {
-  Impl(std::shared_ptr<const Model> m, const ResolvedOptions& r)
+  /// `first` is the first batcher's stepper, made beforehand so that what it lacks is an error of start().
+  Impl(std::shared_ptr<const Model> m, const ResolvedOptions& r, std::unique_ptr<Stepper> first)
       : model(std::move(m)),
         options(r.options),
         kv_pages_max(r.kv_pages_max),
@@ -66,9 +87,9 @@ struct Engine::Impl {
     batcher_config.counters = counters;
     batcher_config.step_tokens_max = options.step_tokens_max;
     batcher_config.straggler_wait_us = options.straggler_wait_us;
-    batcher_config.make_stepper = [model = model, type = r.kv_type, pages = kv_pages_max,
-                                   threads = options.threads] {
-      return make_model_stepper(model, type, pages, threads);
+    batcher_config.make_stepper = [prepared = std::make_shared<std::unique_ptr<Stepper>>(std::move(first)),
+                                   make = stepper_maker(model, r)] {
+      return *prepared ? std::move(*prepared) : make();
     };
     router_config.make_batcher = [this, batcher_config] { return spawn_batcher(system, batcher_config); };
     router = spawn_router(system, router_config);
@@ -77,9 +98,10 @@ struct Engine::Impl {
 
   ~Impl() { stop(); }
 
-  Result<RequestId> submit(const GenerationRequest& request, std::uint32_t window_tokens,
-                           const std::shared_ptr<StreamListener>& listener) {
-    TROUPE_TRY(auto work, make_work(request, model->tokenizer()));
+  /// Sends a request to the router. Refused: the listener hears nothing more, and whoever called claims its
+  /// answer.
+  Result<RequestId> submit(const GenerationRequest& request, std::shared_ptr<const Work> work,
+                           std::uint32_t window_tokens, const std::shared_ptr<StreamListener>& listener) {
     Submission submission;
     submission.work = std::move(work);
     submission.deadline = request.deadline;
@@ -96,11 +118,19 @@ struct Engine::Impl {
     self->request(router, caf::infinite, std::move(submission))
         .receive([&](Admission& a) { admission = std::move(a); },
                  [&](caf::error&) {
-                   admission.refusal = Error{Errc::draining, "the engine has stopped", 0};
+                   admission.refusal = Error{Errc::draining, "the engine has stopped"};
                  });
     if (!admission.refusal) return admission.request;
     caf::anon_send(sink, Detach{tag});
     return *std::move(admission.refusal);
+  }
+
+  Result<RequestId> submit(const GenerationRequest& request, std::uint32_t window_tokens,
+                           const std::shared_ptr<StreamListener>& listener) {
+    return guarded("submitting a request", [&]() -> Result<RequestId> {
+      TROUPE_TRY(auto work, make_work(request, model->tokenizer()));
+      return submit(request, std::move(work), window_tokens, listener);
+    });
   }
 
   void cancel(RequestId request) { caf::anon_send<caf::message_priority::high>(router, Cancel{request}); }
@@ -163,7 +193,7 @@ std::optional<TokenEvent> Stream::next() {
 }
 
 std::optional<TokenEvent> Stream::next_for(std::chrono::milliseconds wait, bool& timed_out) {
-  auto event = impl_->next(std::chrono::steady_clock::now() + wait);
+  auto event = impl_->next(after(wait));
   timed_out = !event && !impl_->ended;
   return event;
 }
@@ -182,7 +212,11 @@ Result<std::unique_ptr<Engine>> Engine::start(std::shared_ptr<const Model> model
                                               const EngineOptions& options) {
   if (model == nullptr) return Error{Errc::bad_argument, "there is no model to run", 0};
   TROUPE_TRY(const ResolvedOptions resolved, resolve(options, *model));
-  return std::unique_ptr<Engine>(new Engine(std::make_shared<Impl>(std::move(model), resolved)));
+  return guarded("starting the engine", [&]() -> Result<std::unique_ptr<Engine>> {
+    auto stepper = stepper_maker(model, resolved)();
+    auto impl = std::make_shared<Impl>(std::move(model), resolved, std::move(stepper));
+    return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+  });
 }
 
 Engine::Engine(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -217,7 +251,7 @@ std::future<Result<Generation>> Engine::generate(const GenerationRequest& reques
   auto future = promise.get_future();
   const auto listener = std::make_shared<FutureListener>(std::move(promise));
   auto admitted = impl_->submit(request, 0, listener);
-  if (!admitted) listener->on_error(std::move(admitted).error());
+  if (!admitted && listener->claim_answer()) listener->on_error(std::move(admitted).error());
   return future;
 }
 
@@ -245,119 +279,19 @@ std::vector<GenerationRequest> Engine::seeded_requests(std::span<const std::stri
   return requests;
 }
 
-namespace {
-
-/// How long BatchOptions::on_progress waits to be called again: how soon a caller can give up.
-constexpr auto progress_interval = std::chrono::milliseconds(50);
-
-/// The state of one Engine::batch() call.
-class BatchRun {
- public:
-  using Submit =
-      std::function<Result<RequestId>(const GenerationRequest&, const std::shared_ptr<StreamListener>&)>;
-  using CancelRequest = std::function<void(RequestId)>;
-
-  BatchRun(std::span<const GenerationRequest> requests, const BatchOptions& options, Submit submit,
-           CancelRequest cancel)
-      : requests_(requests),
-        options_(options),
-        submit_(std::move(submit)),
-        cancel_(std::move(cancel)),
-        results_(requests.size()),
-        running_(requests.size(), 0) {}
-
-  std::vector<Result<Generation>> run(std::size_t parallelism_max) {
-    std::optional<TimePoint> retry;
-    while (completed_ < requests_.size()) {
-      const TimePoint now = std::chrono::steady_clock::now();
-      if (given_up_ || (retry && now >= *retry)) retry.reset();
-      while (next_ < requests_.size() && in_flight_ < parallelism_max && !retry) retry = start_next();
-      if (completed_ == requests_.size()) break;
-      std::optional<TimePoint> until = retry;
-      if (options_.on_progress && !given_up_)
-        until = std::min(now + progress_interval, retry.value_or(TimePoint::max()));
-      if (auto item = inbox_->take(until)) {
-        --in_flight_;
-        running_[item->index] = 0;
-        complete(item->index, std::move(item->result));
-      } else {
-        report_progress();
-      }
-    }
-    std::vector<Result<Generation>> results;
-    results.reserve(results_.size());
-    for (auto& result : results_) results.push_back(*std::move(result));
-    return results;
-  }
-
- private:
-  /// Submits the next request. When the queue is full, says when to try it again.
-  std::optional<TimePoint> start_next() {
-    const std::size_t index = next_;
-    if (given_up_) {
-      ++next_;
-      Generation none;
-      none.finish_reason = FinishReason::cancelled;
-      complete(index, std::move(none));
-      return std::nullopt;
-    }
-    auto admitted = submit_(requests_[index], std::make_shared<BatchListener>(inbox_, index));
-    if (!admitted && admitted.error().code == Errc::queue_full) {
-      return std::chrono::steady_clock::now() + std::chrono::milliseconds(admitted.error().retry_after_ms);
-    }
-    ++next_;
-    if (admitted) {
-      running_[index] = *admitted;
-      ++in_flight_;
-    } else {
-      complete(index, std::move(admitted).error());
-    }
-    return std::nullopt;
-  }
-
-  void complete(std::size_t index, Result<Generation> result) {
-    results_[index].emplace(std::move(result));
-    ++completed_;
-    while (reported_ < results_.size() && results_[reported_]) {
-      if (options_.on_result) options_.on_result(reported_, *results_[reported_]);
-      ++reported_;
-    }
-    report_progress();
-  }
-
-  void report_progress() {
-    if (given_up_ || !options_.on_progress || options_.on_progress(completed_, requests_.size())) return;
-    given_up_ = true;
-    for (const RequestId request : running_) {
-      if (request != 0) cancel_(request);
-    }
-  }
-
-  std::span<const GenerationRequest> requests_;
-  const BatchOptions& options_;
-  Submit submit_;
-  CancelRequest cancel_;
-  std::shared_ptr<BatchInbox> inbox_ = std::make_shared<BatchInbox>();
-  std::vector<std::optional<Result<Generation>>> results_;
-  std::vector<RequestId> running_;  // by index; 0: not in flight
-  std::size_t next_ = 0;            // to submit
-  std::size_t in_flight_ = 0;
-  std::size_t completed_ = 0;
-  std::size_t reported_ = 0;  // through on_result
-  bool given_up_ = false;
-};
-
-}  // namespace
-
 std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest> requests,
                                               const BatchOptions& options) {
-  const std::uint32_t parallelism =
-      options.parallelism_max != 0 ? options.parallelism_max : impl_->options.pool_max;
-  BatchRun run(
-      requests, options,
-      [this](const auto& request, const auto& listener) { return impl_->submit(request, 0, listener); },
-      [this](RequestId request) { impl_->cancel(request); });
-  return run.run(parallelism);
+  BatchEngine engine;
+  engine.make_work = [this](const GenerationRequest& request) {
+    return guarded("encoding a prompt", [&] { return make_work(request, impl_->model->tokenizer()); });
+  };
+  engine.submit = [this](const GenerationRequest& request, const std::shared_ptr<const Work>& work,
+                         const std::shared_ptr<StreamListener>& listener) {
+    return impl_->submit(request, work, 0, listener);
+  };
+  engine.cancel = [this](RequestId request) { impl_->cancel(request); };
+  return run_batch(requests, options, engine,
+                   options.parallelism_max != 0 ? options.parallelism_max : impl_->options.pool_max);
 }
 
 EngineStats Engine::stats() const {

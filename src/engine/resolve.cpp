@@ -22,14 +22,14 @@ Status in_range(const char* name, std::uint64_t value, std::uint64_t low, std::u
 }
 
 Status check_ranges(const EngineOptions& o) {
-  TROUPE_TRY_STATUS(in_range("threads", o.threads, 0, 1024));
+  TROUPE_TRY_STATUS(in_range("threads", o.threads, 0, threads_max));
   TROUPE_TRY_STATUS(in_range("context_tokens", o.context_tokens, 0, 1U << 24));
   TROUPE_TRY_STATUS(in_range("pool_max", o.pool_max, 1, 4096));
   TROUPE_TRY_STATUS(in_range("queue_requests_max", o.queue_requests_max, 1, 1U << 24));
   TROUPE_TRY_STATUS(in_range("queue_tokens_max", o.queue_tokens_max, 1, std::uint64_t{1} << 48));
   TROUPE_TRY_STATUS(in_range("step_tokens_max", o.step_tokens_max, 1, 65536));
   TROUPE_TRY_STATUS(in_range("stream_window_tokens", o.stream_window_tokens, 1, 1U << 20));
-  TROUPE_TRY_STATUS(in_range("straggler_wait_us", o.straggler_wait_us, 0, 10'000'000));
+  TROUPE_TRY_STATUS(in_range("straggler_wait_us", o.straggler_wait_us, 0, 1'000'000));
   TROUPE_TRY_STATUS(in_range("restart_window_ms", o.restart_window_ms, 1, 3'600'000));
   TROUPE_TRY_STATUS(in_range("restart_backoff_ms", o.restart_backoff_ms, 0, 60'000));
   return in_range("drain_ms", o.drain_ms, 0, 3'600'000);
@@ -44,7 +44,7 @@ Result<ResolvedOptions> resolve(const EngineOptions& asked, const Model& model) 
   if (o.threads == 0) o.threads = usable_threads();
   TROUPE_TRY(o.context_tokens, resolve_context_tokens(model, o.context_tokens));
   o.kv_precision = resolve_kv_precision(model, o.kv_precision);
-  resolved.kv_type = o.kv_precision == KvPrecision::f32 ? KvType::f32 : KvType::f16;
+  resolved.kv_type = kv_type_of(o.kv_precision);
 
   // A step must have room for a row of every running generator, or decodes would take turns.
   if (o.step_tokens_max < o.pool_max) {

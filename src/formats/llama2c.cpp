@@ -144,8 +144,8 @@ std::optional<Llama2cHeader> parse_llama2c_header(std::span<const std::byte> fil
 }
 
 Result<Checkpoint> read_llama2c(std::span<const std::byte> file, std::string_view name,
-                                std::span<const std::byte> tokenizer, std::string_view tokenizer_name,
-                                std::shared_ptr<const void> storage) {
+                                std::optional<std::span<const std::byte>> tokenizer,
+                                std::string_view tokenizer_name, std::shared_ptr<const void> storage) {
   FieldReader in(file, name);
   const auto header = parse_llama2c_header(file);
   if (!header) return in.bad("the first 28 bytes are no header of a llama2.c v0 checkpoint");
@@ -162,7 +162,11 @@ Result<Checkpoint> read_llama2c(std::span<const std::byte> file, std::string_vie
   out.file_bytes = file.size();
   TROUPE_TRY_STATUS(read_tensors(in, *header, out.tensors));
   fill_metadata(*header, out.metadata);
-  TROUPE_TRY_STATUS(read_llama2c_tokenizer(tokenizer, tokenizer_name, header->vocab_size, out.metadata));
+  if (tokenizer) {
+    TROUPE_TRY_STATUS(read_llama2c_tokenizer(*tokenizer, tokenizer_name, header->vocab_size, out.metadata));
+  } else {
+    out.metadata.insert("tokenizer.ggml.model", std::string("none"));
+  }
   std::string duplicate;
   TROUPE_CHECK(out.build_index(duplicate));
   out.storage = std::move(storage);

@@ -63,13 +63,13 @@ std::optional<Llama2cHeader> parse_llama2c_header(std::span<const std::byte> fil
 
 /// Reads a model and its tokenizer from memory into GGUF's names and keys; the rotation base is 10000 and
 /// the norm's epsilon 1e-5, as run.c has them. Tensor views point into `file` (kept alive by `storage`, which
-/// may be null when the caller does that) and are aligned to 4 bytes only. Takes at most 32 times the two
-/// files' size in memory. Errors, beginning with the name of the file at fault: bad_file when the size is not
-/// exactly what the header asks for, a weight is infinite or no number, or the tokenizer is for another
-/// vocabulary.
+/// may be null when the caller does that) and are aligned to 4 bytes only. Without `tokenizer` the model has
+/// no vocabulary: tokenizer.ggml.model is "none". Takes at most 32 times the two files' size in memory.
+/// Errors, beginning with the name of the file at fault: bad_file when the size is not exactly what the
+/// header asks for, a weight is infinite or no number, or the tokenizer is for another vocabulary.
 Result<Checkpoint> read_llama2c(std::span<const std::byte> file, std::string_view name,
-                                std::span<const std::byte> tokenizer, std::string_view tokenizer_name,
-                                std::shared_ptr<const void> storage);
+                                std::optional<std::span<const std::byte>> tokenizer,
+                                std::string_view tokenizer_name, std::shared_ptr<const void> storage);
 
 /// Where the tokenizer of `model` is when the user does not say: beside it, the first that exists of
 /// `<stem>.tokenizer.bin`, `tok<vocab_size>.bin` and `tokenizer.bin`. Errors: bad_argument naming these.

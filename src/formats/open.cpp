@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,16 +21,22 @@ namespace {
 using File = std::shared_ptr<const MappedFile>;
 
 Result<Checkpoint> open_llama2c(const std::filesystem::path& path, const File& model,
-                                const Llama2cHeader& header, std::filesystem::path tokenizer_path) {
+                                const Llama2cHeader& header, const OpenCheckpointOptions& options) {
+  std::filesystem::path tokenizer_path = options.tokenizer;
   // A file of the wrong size is no llama2.c checkpoint at all; asking for its tokenizer would mislead.
   File tokenizer;
   if (header.file_bytes() == model->bytes().size()) {
     if (tokenizer_path.empty()) {
-      TROUPE_TRY(tokenizer_path, find_llama2c_tokenizer(path, header.vocab_size));
+      auto found = find_llama2c_tokenizer(path, header.vocab_size);
+      if (!found && !options.vocabulary_optional) return std::move(found).error();
+      if (found) tokenizer_path = *std::move(found);
     }
-    TROUPE_TRY(tokenizer, MappedFile::open(tokenizer_path));
+    if (!tokenizer_path.empty()) {
+      TROUPE_TRY(tokenizer, MappedFile::open(tokenizer_path));
+    }
   }
-  const auto tokenizer_bytes = tokenizer ? tokenizer->bytes() : std::span<const std::byte>();
+  std::optional<std::span<const std::byte>> tokenizer_bytes;
+  if (tokenizer) tokenizer_bytes = tokenizer->bytes();
   return read_llama2c(model->bytes(), path.native(), tokenizer_bytes, tokenizer_path.native(), model);
 }
 
@@ -68,7 +76,7 @@ Result<Checkpoint> open_checkpoint(const std::filesystem::path& path, const Open
                  name + " is a Git LFS pointer, not the model itself: fetch it with git lfs pull"};
   }
   if (const auto header = parse_llama2c_header(file->bytes())) {
-    return open_llama2c(path, file, *header, options.tokenizer);
+    return open_llama2c(path, file, *header, options);
   }
   return Error{Errc::bad_file,
                name + " begins with " + in_quotes(begin.substr(0, 8)) +

@@ -11,6 +11,8 @@ struct OpenCheckpointOptions {
   /// (see llama2c.hpp). SMND: a text with every character of the alphabet; empty: the vocabulary that the
   /// checkpoint keeps, or none (see smnd.hpp).
   std::filesystem::path tokenizer;
+  /// A llama2.c file whose tokenizer is not found is opened without a vocabulary.
+  bool vocabulary_optional = false;
 };
 
 /// Opens a model file of any known format, recognised by its first bytes, not its name. The file is mapped

@@ -9,8 +9,11 @@
 namespace troupe {
 namespace {
 
-// Far beyond any real model, and small enough that products of two of them fit 64 bits with room.
-constexpr std::uint64_t dimension_max = 1U << 24;
+// Far beyond any real model. A dimension is bounded by itself, because scratch memory grows with it, not only
+// with the file.
+constexpr std::uint64_t dimension_max = 1U << 20;
+constexpr std::uint64_t vocab_max = 1U << 24;
+constexpr std::uint64_t context_max = 1U << 24;
 
 Error bad(std::string message) {
   return {Errc::bad_file, std::move(message), 0};
@@ -23,15 +26,15 @@ class KeyReader {
 
   std::string key(const char* name) const { return prefix_ + name; }
 
-  /// A dimension: present, at least 1, at most dimension_max.
-  Result<std::uint32_t> dimension(const char* name) const {
+  /// A dimension: present, at least 1, at most `max`.
+  Result<std::uint32_t> dimension(const char* name, std::uint64_t max = dimension_max) const {
     TROUPE_TRY(const std::uint64_t value, metadata_.need_u64(key(name)));
-    return checked(name, value);
+    return checked(name, value, max);
   }
 
   Result<std::uint32_t> dimension_or(const char* name, std::uint32_t fallback) const {
     TROUPE_TRY(const auto value, metadata_.get_u64(key(name)));
-    return value ? checked(name, *value) : Result<std::uint32_t>(fallback);
+    return value ? checked(name, *value, dimension_max) : Result<std::uint32_t>(fallback);
   }
 
   /// A positive finite number.
@@ -45,10 +48,9 @@ class KeyReader {
   }
 
  private:
-  Result<std::uint32_t> checked(const char* name, std::uint64_t value) const {
-    if (value == 0 || value > dimension_max) {
-      return bad(key(name) + " is " + std::to_string(value) + "; expected 1 to " +
-                 std::to_string(dimension_max));
+  Result<std::uint32_t> checked(const char* name, std::uint64_t value, std::uint64_t max) const {
+    if (value == 0 || value > max) {
+      return bad(key(name) + " is " + std::to_string(value) + "; expected 1 to " + std::to_string(max));
     }
     return static_cast<std::uint32_t>(value);
   }
@@ -122,7 +124,7 @@ Result<ModelConfig> read_config(const Checkpoint& checkpoint) {
   TROUPE_TRY(config.heads, keys.dimension("attention.head_count"));
   TROUPE_TRY(config.kv_heads, keys.dimension_or("attention.head_count_kv", config.heads));
   TROUPE_TRY(config.ffn_width, keys.dimension("feed_forward_length"));
-  TROUPE_TRY(config.context_tokens, keys.dimension("context_length"));
+  TROUPE_TRY(config.context_tokens, keys.dimension("context_length", context_max));
   const char* eps_key = architecture->norm == NormKind::rms ? "attention.layer_norm_rms_epsilon"
                                                             : "attention.layer_norm_epsilon";
   TROUPE_TRY(const double eps, keys.positive_or(eps_key, 1e-5));
@@ -146,6 +148,11 @@ Result<ModelConfig> read_config(const Checkpoint& checkpoint) {
     return bad(keys.key("embedding_length") + " is " + std::to_string(config.width) +
                ", no multiple of the " + std::to_string(config.heads) + " heads");
   }
+  if (config.q_width() > dimension_max) {
+    return bad(keys.key("attention.head_count") + " is " + std::to_string(config.heads) +
+               " and the head size " + std::to_string(config.head_dim) + "; together they may be at most " +
+               std::to_string(dimension_max));
+  }
   TROUPE_TRY(const auto value_length, keys.dimension_or("attention.value_length", config.head_dim));
   if (value_length != config.head_dim) {
     return Error{Errc::unsupported,
@@ -167,7 +174,7 @@ Result<ModelConfig> read_config(const Checkpoint& checkpoint) {
   const TensorView* embedding = checkpoint.find("token_embd.weight");
   if (embedding == nullptr)
     return bad("tensor token_embd.weight is missing; a model without weights cannot run");
-  if (embedding->dims.size() != 2 || embedding->dims[0] > dimension_max) {
+  if (embedding->dims.size() != 2 || embedding->dims[0] > vocab_max) {
     return bad("tensor token_embd.weight is no matrix of a plausible vocabulary");
   }
   config.vocab_size = static_cast<std::uint32_t>(embedding->dims[0]);

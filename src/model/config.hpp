@@ -1,6 +1,7 @@
 #pragma once
 // The numbers that describe a model's layers, read from a checkpoint and checked.
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -29,8 +30,8 @@ struct ModelConfig {
   /// applied.
   std::vector<double> rope_frequencies;
 
-  std::uint32_t q_width() const { return heads * head_dim; }
-  std::uint32_t kv_width() const { return kv_heads * head_dim; }
+  std::size_t q_width() const { return std::size_t{heads} * head_dim; }
+  std::size_t kv_width() const { return std::size_t{kv_heads} * head_dim; }
 };
 
 /// Reads and checks the configuration. Errors: unsupported (architecture or scaling, named), bad_file (the

@@ -2,14 +2,20 @@
 
 #include <algorithm>
 
+#include "base/guard.hpp"
 #include "base/try.hpp"
 #include "model/forward.hpp"
+#include "model/sampler.hpp"
 
 namespace troupe {
 
 KvPrecision resolve_kv_precision(const Model& model, KvPrecision precision) noexcept {
   if (precision != KvPrecision::automatic) return precision;
-  return model.info().weight_types == "F32" ? KvPrecision::f32 : KvPrecision::f16;
+  return model.parts().all_f32 ? KvPrecision::f32 : KvPrecision::f16;
+}
+
+KvType kv_type_of(KvPrecision precision) noexcept {
+  return precision == KvPrecision::f32 ? KvType::f32 : KvType::f16;
 }
 
 Result<std::uint32_t> resolve_context_tokens(const Model& model, std::uint32_t asked) {
@@ -26,41 +32,39 @@ Result<std::uint32_t> resolve_context_tokens(const Model& model, std::uint32_t a
   return asked != 0 ? asked : std::min<std::uint32_t>(stated, 8192);
 }
 
-Result<std::vector<std::vector<float>>> evaluate_logits(const Model& model, std::span<const Token> tokens,
-                                                        bool all, const EngineOptions& options) {
-  const ModelParts& parts = model.parts();
-  if (tokens.empty()) return Error{Errc::bad_argument, "there are no tokens to evaluate", 0};
-  for (const Token token : tokens) {
-    if (token < 0 || static_cast<std::uint32_t>(token) >= parts.config.vocab_size) {
-      return Error{Errc::bad_argument,
-                   "token " + std::to_string(token) + " is not in the vocabulary of 0 to " +
-                       std::to_string(parts.config.vocab_size - 1),
-                   0};
-    }
-  }
+namespace {
+
+Status check(const Model& model, std::span<const Token> tokens, const EngineOptions& options) {
+  if (tokens.empty()) return Error{Errc::bad_argument, "there are no tokens to evaluate"};
+  TROUPE_TRY_STATUS(validate_tokens(tokens, "the prompt", model.info().vocab_size));
   TROUPE_TRY(const std::uint32_t context, resolve_context_tokens(model, options.context_tokens));
   if (tokens.size() > context) {
-    return Error{Errc::context_exceeded,
-                 "the prompt has " + std::to_string(tokens.size()) + " tokens, but the context only " +
-                     std::to_string(context) + "; shorten the prompt or raise the context",
-                 0};
+    return Error{Errc::context_exceeded, "the prompt has " + std::to_string(tokens.size()) +
+                                             " tokens, but the context only " + std::to_string(context) +
+                                             "; shorten the prompt or raise the context"};
   }
-  const KvType kv_type =
-      resolve_kv_precision(model, options.kv_precision) == KvPrecision::f32 ? KvType::f32 : KvType::f16;
+  if (options.threads > threads_max) {
+    return Error{Errc::bad_argument, "threads is " + std::to_string(options.threads) + "; expected 0 to " +
+                                         std::to_string(threads_max)};
+  }
+  return {};
+}
 
+Logits run(const ModelParts& parts, std::span<const Token> tokens, bool all, KvType kv_type,
+           const EngineOptions& options) {
   ThreadPool pool(options.threads);
   KvCache cache(parts.config, kv_type, KvCache::pages_for(tokens.size()));
   constexpr SequenceId sequence = 1;
   cache.open(sequence, tokens.size());
   Forward forward(parts, cache, pool);
-  std::vector<std::vector<float>> result;
+  Logits result;
   LogitsBlock logits;
   const std::size_t step = std::max<std::size_t>(1, options.step_tokens_max);
   for (std::size_t begin = 0; begin < tokens.size(); begin += step) {
     StepBatch batch;
     for (std::size_t i = begin; i < std::min(begin + step, tokens.size()); ++i) {
-      batch.rows.push_back(
-          {sequence, static_cast<std::uint32_t>(i), tokens[i], all || i + 1 == tokens.size()});
+      const bool wanted = all || i + 1 == tokens.size();
+      batch.rows.push_back({sequence, static_cast<std::uint32_t>(i), tokens[i], wanted});
     }
     forward.run(batch, logits);
     for (std::size_t i = 0; i < logits.rows; ++i) {
@@ -69,6 +73,16 @@ Result<std::vector<std::vector<float>>> evaluate_logits(const Model& model, std:
     }
   }
   return result;
+}
+
+}  // namespace
+
+Result<Logits> evaluate_logits(const Model& model, std::span<const Token> tokens, bool all,
+                               const EngineOptions& options) {
+  TROUPE_TRY_STATUS(check(model, tokens, options));
+  const KvType kv_type = kv_type_of(resolve_kv_precision(model, options.kv_precision));
+  return guarded("evaluating " + std::to_string(tokens.size()) + " tokens",
+                 [&]() -> Result<Logits> { return run(model.parts(), tokens, all, kv_type, options); });
 }
 
 }  // namespace troupe

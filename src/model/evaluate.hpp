@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/attention.hpp"
 #include "troupe/error.hpp"
 #include "troupe/model.hpp"
 #include "troupe/options.hpp"
@@ -12,14 +13,20 @@ namespace troupe {
 /// The precision that `precision` stands for with this model.
 KvPrecision resolve_kv_precision(const Model& model, KvPrecision precision) noexcept;
 
+/// The cache's encoding for a resolved precision.
+KvType kv_type_of(KvPrecision precision) noexcept;
+
 /// The context that `asked` stands for with this model: itself, or for 0 the default that EngineOptions
 /// documents. Errors: bad_argument when it asks for more positions than a model with learned ones has.
 Result<std::uint32_t> resolve_context_tokens(const Model& model, std::uint32_t asked);
 
+/// One row of f32 [vocab] for each position that was asked for.
+using Logits = std::vector<std::vector<float>>;
+
 /// Logits without actors: runs `tokens` as one sequence, in steps of options.step_tokens_max, and returns the
 /// last position's row, or with `all` one row per token; f32 [vocab] each. Errors: bad_argument (a token out
-/// of range, none at all), context_exceeded.
-Result<std::vector<std::vector<float>>> evaluate_logits(const Model& model, std::span<const Token> tokens,
-                                                        bool all, const EngineOptions& options = {});
+/// of range, none at all), context_exceeded, too_large (out of memory), io (no threads).
+Result<Logits> evaluate_logits(const Model& model, std::span<const Token> tokens, bool all,
+                               const EngineOptions& options = {});
 
 }  // namespace troupe

@@ -43,22 +43,25 @@ bool KvCache::fork(SequenceId id, SequenceId parent, std::size_t tokens, std::si
   const std::size_t pages = pages_for(tokens_max);
   if (pages - shared > pages_available()) return false;
 
+  // Memory is taken before anything is counted: when there is none left, nothing has happened.
+  const Sequence& source = at(parent);
+  const bool copies = tokens % page_tokens != 0;
+  if (copies) reserve_page();
   Sequence sequence;
   sequence.pages_max = pages;
-  const Sequence& source = at(parent);
-  for (std::size_t i = 0; i < shared; ++i) {
-    ++pages_[source.page_ids[i]].sequences;
-    sequence.page_ids.push_back(source.page_ids[i]);
-    sequence.addresses.push_back(source.addresses[i]);
-  }
-  reserved_ += pages - shared;
-  if (tokens % page_tokens != 0) {
-    const std::byte* from = source.addresses[shared];
-    take_page(sequence);
-    std::memcpy(sequence.addresses.back(), from, page_bytes_);
-  }
   sequence.length = tokens;
-  sequences_.emplace(id, std::move(sequence));
+  sequence.page_ids.assign(source.page_ids.begin(),
+                           source.page_ids.begin() + static_cast<std::ptrdiff_t>(shared));
+  sequence.addresses.assign(source.addresses.begin(),
+                            source.addresses.begin() + static_cast<std::ptrdiff_t>(shared));
+  const std::byte* partial = copies ? source.addresses[shared] : nullptr;
+  Sequence& fresh = sequences_.emplace(id, std::move(sequence)).first->second;
+  for (const std::uint32_t page : fresh.page_ids) ++pages_[page].sequences;
+  reserved_ += pages - shared;
+  if (copies) {
+    take_page(fresh);
+    std::memcpy(fresh.addresses.back(), partial, page_bytes_);
+  }
   return true;
 }
 
@@ -83,11 +86,18 @@ void KvCache::append(SequenceId id, std::size_t count) {
   sequence.length += count;
 }
 
+/// Makes sure that a page is free.
+void KvCache::reserve_page() {
+  if (!free_.empty()) return;
+  Page page;
+  page.memory.resize(page_bytes_);
+  free_.reserve(pages_.size() + 1);
+  pages_.push_back(std::move(page));
+  free_.push_back(static_cast<std::uint32_t>(pages_.size() - 1));
+}
+
 void KvCache::take_page(Sequence& sequence) {
-  if (free_.empty()) {
-    pages_.emplace_back().memory.resize(page_bytes_);
-    free_.push_back(static_cast<std::uint32_t>(pages_.size() - 1));
-  }
+  reserve_page();
   const std::uint32_t id = free_.back();
   free_.pop_back();
   Page& page = pages_[id];

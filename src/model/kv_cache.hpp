@@ -73,6 +73,7 @@ class KvCache {
 
   const Sequence& at(SequenceId id) const;
   Sequence& at(SequenceId id);
+  void reserve_page();
   void take_page(Sequence& sequence);
 
   std::size_t pages_max_;

@@ -2,9 +2,12 @@
 #include <map>
 #include <system_error>
 
+#include "base/guard.hpp"
 #include "base/memory.hpp"
 #include "base/try.hpp"
+#include "base/utf8.hpp"
 #include "formats/open.hpp"
+#include "kernels/thread_pool.hpp"
 #include "model/model_parts.hpp"
 #include "tokenizer/load.hpp"
 
@@ -64,6 +67,8 @@ Result<std::shared_ptr<const Model>> load_model(const Checkpoint& checkpoint, co
   info.format = checkpoint.format;
   info.weight_types = weight_types(checkpoint);
   for (const TensorView& tensor : checkpoint.tensors) info.parameters += tensor.elements();
+  parts->all_f32 = std::all_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                               [](const TensorView& tensor) { return tensor.type == TensorType::f32; });
   info.file_bytes = checkpoint.file_bytes;
   info.weight_bytes = bytes;
   info.vocab_size = parts->config.vocab_size;
@@ -77,23 +82,24 @@ Result<std::shared_ptr<const Model>> load_model(const Checkpoint& checkpoint, co
 
 Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& path,
                                                  const ModelOptions& options, const LoadProgress& progress) {
-  // Files are foreign: a size that slipped past the checks must end as an error here, not as an exception
-  // there.
-  try {
+  if (options.threads > threads_max) {
+    return Error{Errc::bad_argument, "threads is " + std::to_string(options.threads) + "; expected 0 to " +
+                                         std::to_string(threads_max)};
+  }
+  return guarded("loading " + in_quotes(path.native()), [&]() -> Result<std::shared_ptr<const Model>> {
     if (progress && !progress(0)) return Error{Errc::cancelled, "loading was cancelled", 0};
     OpenCheckpointOptions open_options;
     open_options.tokenizer = options.tokenizer;
+    open_options.vocabulary_optional = options.vocabulary_optional;
     TROUPE_TRY(const Checkpoint checkpoint, open_checkpoint(path, open_options));
     auto model = load_model(checkpoint, path.stem().string(), options, progress);
     if (!model) {
       Error error = std::move(model).error();
-      error.message = path.string() + ": " + error.message;
+      error.message = in_quotes(path.native()) + ": " + error.message;
       return error;
     }
     return model;
-  } catch (const std::bad_alloc&) {
-    return Error{Errc::too_large, path.string() + ": out of memory while loading", 0};
-  }
+  });
 }
 
 std::future<Result<std::shared_ptr<const Model>>> Model::open_async(std::filesystem::path path,

@@ -12,6 +12,7 @@ namespace troupe {
 /// Immutable once a Model holds it.
 struct ModelParts {
   ModelInfo info;
+  bool all_f32 = false;  ///< every tensor of the file is F32
   ModelConfig config;
   Weights weights;
   std::unique_ptr<const Tokenizer> tokenizer;

@@ -119,7 +119,7 @@ Result<Checkpoint> requantize(const Checkpoint& source, TensorType type, std::ui
     if (copy.type == tensor.type) continue;
     if (!encoding_supported(tensor.type)) {
       return Error{Errc::unsupported, "tensor " + tensor.name + " has type " + name_of(tensor.type) +
-                                          ", which cannot be decoded"};
+                                          ", which cannot be decoded; supported: F32, F16, Q8_0, Q4_0"};
     }
     bytes += tensor.elements() / tensor.dims.back() * encoded_bytes(copy.type, tensor.dims.back());
   }

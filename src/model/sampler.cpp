@@ -1,6 +1,7 @@
 #include "model/sampler.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -12,10 +13,10 @@
 namespace troupe {
 namespace {
 
-Error out_of_range(const char* name, double value, const char* range) {
-  std::string text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
+template <class Number>
+Error out_of_range(const char* name, Number value, const char* range) {
+  char digits[32];  // the shortest text that reads back as the number
+  const std::string text(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
   return {Errc::bad_argument, std::string(name) + " is " + text + "; expected " + range, 0};
 }
 
@@ -32,7 +33,20 @@ std::optional<Token> largest(std::span<const float> logits) {
   return token;
 }
 
+// More is no sampling option but a table.
+constexpr std::size_t logit_bias_max = 4096;
+
 }  // namespace
+
+Status validate_tokens(std::span<const Token> tokens, const char* what, std::size_t vocab_size) {
+  for (const Token token : tokens) {
+    if (token < 0 || static_cast<std::size_t>(token) >= vocab_size) {
+      return Error{Errc::bad_argument, std::string(what) + " has token " + std::to_string(token) +
+                                           "; the vocabulary has 0 to " + std::to_string(vocab_size - 1)};
+    }
+  }
+  return {};
+}
 
 Status validate(const SamplingOptions& options, std::size_t vocab_size) {
   // Written so that NaN fails every test.
@@ -53,6 +67,10 @@ Status validate(const SamplingOptions& options, std::size_t vocab_size) {
   }
   if (options.repeat_last_n > 1'000'000) {
     return out_of_range("repeat_last_n", options.repeat_last_n, "0 to 1000000");
+  }
+  if (options.logit_bias.size() > logit_bias_max) {
+    return out_of_range("the number of logit_bias entries", static_cast<double>(options.logit_bias.size()),
+                        "at most 4096");
   }
   for (const auto& [token, bias] : options.logit_bias) {
     if (token < 0 || static_cast<std::size_t>(token) >= vocab_size) {

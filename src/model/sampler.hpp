@@ -11,6 +11,9 @@
 
 namespace troupe {
 
+/// Checks that every token is one of the vocabulary; `what` begins the message: "the prompt".
+Status validate_tokens(std::span<const Token> tokens, const char* what, std::size_t vocab_size);
+
 /// Checks every field's range; the message names the field, the value and the range.
 Status validate(const SamplingOptions& options, std::size_t vocab_size);
 

@@ -15,6 +15,16 @@ bool derivable(const std::string& name) {
          name.ends_with(".rope_freqs.weight");
 }
 
+// The types that there are kernels for, as people spell them.
+std::string supported_types() {
+  std::string text;
+  for (const TensorType type : {TensorType::f32, TensorType::f16, TensorType::q8_0, TensorType::q4_0}) {
+    if (!matmul_supports(type)) continue;
+    text += (text.empty() ? "" : ", ") + std::string(tensor_type_info(type).name);
+  }
+  return text;
+}
+
 class Loader {
  public:
   Loader(const Checkpoint& checkpoint, ThreadPool& pool) : checkpoint_(checkpoint), pool_(pool) {}
@@ -31,7 +41,7 @@ class Loader {
     if (!matmul_supports(tensor->type)) {
       return Error{
           Errc::unsupported,
-          "tensor " + name + " has type " + std::string(type.name) + ", for which there is no kernel", 0};
+          "tensor " + name + " has type " + std::string(type.name) + "; supported: " + supported_types(), 0};
     }
     if (cols % type.block_elements != 0) {
       return Error{Errc::bad_file,

@@ -23,8 +23,8 @@ Result<std::unique_ptr<Tokenizer>> NoTokenizer::create(const Checkpoint& checkpo
 Result<std::vector<Token>> NoTokenizer::encode(std::string_view text, EncodeOptions) const {
   if (text.empty()) return std::vector<Token>{};
   return Error{Errc::bad_argument,
-               "the model file holds no vocabulary, so text means nothing to it: give token ids, or name its "
-               "vocabulary with --tokenizer FILE (for .smnd a text that holds its alphabet)"};
+               "the model file holds no vocabulary, so text means nothing to it: name its vocabulary with "
+               "--tokenizer FILE (for .smnd a text that holds its alphabet)"};
 }
 
 }  // namespace troupe

@@ -44,9 +44,10 @@ Status find_characters(std::span<const TextFile> files, std::set<char32_t>& foun
       for (std::string_view rest = document; !rest.empty();) {
         const Utf8Step step = utf8_step(rest);
         if (!step.valid) {
-          return Error{Errc::bad_argument, in_file(file.path) + " is no UTF-8 at byte " +
-                                               std::to_string(rest.data() - file.text.data()) +
-                                               "; characters need UTF-8, --vocab bpe:N takes any bytes"};
+          std::string message = in_file(file.path);
+          message.append(" is no UTF-8 at byte ").append(std::to_string(rest.data() - file.text.data()));
+          message.append("; characters need UTF-8, --vocab bpe:N takes any bytes");
+          return Error{Errc::bad_argument, std::move(message)};
         }
         found.insert(step.code);
         rest.remove_prefix(step.bytes);
@@ -59,7 +60,11 @@ Status find_characters(std::span<const TextFile> files, std::set<char32_t>& foun
 Status encode_document(const Tokenizer& tokenizer, const TextFile& file, std::string_view document,
                        std::vector<Token>& out) {
   auto tokens = tokenizer.encode(document);
-  if (!tokens) return Error{tokens.error().code, in_file(file.path) + ": " + tokens.error().message};
+  if (!tokens) {
+    std::string message = in_file(file.path);
+    message.append(": ").append(tokens.error().message);
+    return Error{tokens.error().code, std::move(message)};
+  }
   out.push_back(*tokenizer.bos());
   out.insert(out.end(), tokens->begin(), tokens->end());
   return {};
@@ -127,7 +132,7 @@ Result<std::vector<TextFile>> read_texts(std::span<const std::filesystem::path> 
   }
   for (TextFile& file : out) {  // views last: moving a short string moves its characters
     file.documents = split_documents(file.text);
-    if (file.documents.empty()) return Error{Errc::bad_file, in_file(file.path) + " holds no text"};
+    if (file.documents.empty()) return Error{Errc::bad_file, in_file(file.path).append(" holds no text")};
   }
   return out;
 }
@@ -145,8 +150,9 @@ Result<VocabularyChoice> parse_vocabulary(std::string_view text) {
       return choice;
     }
   }
-  return Error{Errc::bad_argument,
-               in_quotes(text) + " is no vocabulary; give char, or bpe:N with N from 257 to 65536"};
+  std::string message = in_quotes(text);
+  message.append(" is no vocabulary; give char, or bpe:N with N from 257 to 65536");
+  return Error{Errc::bad_argument, std::move(message)};
 }
 
 Result<Metadata> learn_vocabulary(const VocabularyChoice& choice, std::span<const TextFile> files,

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "base/utf8.hpp"
+#include "train/decimal.hpp"
 #include "train/trainer.hpp"
 
 namespace troupe::train {
@@ -43,13 +44,12 @@ Result<CsvLog> CsvLog::open(const std::filesystem::path& path, std::uint64_t ste
 }
 
 Status CsvLog::append(const Progress& p, std::uint64_t tokens_seen) {
-  char validation[32] = "";
-  if (p.validation) std::snprintf(validation, sizeof validation, "%.6f", *p.validation);
-  const int written =
-      std::fprintf(file_.get(), "%llu,%llu,%.6f,%s,%.8g,%.6g,%.0f\n", static_cast<unsigned long long>(p.step),
-                   static_cast<unsigned long long>(tokens_seen), p.loss, validation, p.rate, p.gradient_norm,
-                   p.tokens_per_s);
-  if (written < 0 || std::fflush(file_.get()) != 0) return failed();
+  std::string line = std::to_string(p.step) + "," + std::to_string(tokens_seen) + ",";
+  line += fixed_decimal(p.loss, 6) + ",";
+  if (p.validation) line += fixed_decimal(*p.validation, 6);
+  line += "," + short_decimal(p.rate, 8) + "," + short_decimal(p.gradient_norm) + ",";
+  line += fixed_decimal(p.tokens_per_s, 0) + "\n";
+  if (std::fputs(line.c_str(), file_.get()) < 0 || std::fflush(file_.get()) != 0) return failed();
   return {};
 }
 

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
 #include <vector>
+
+#include "train/decimal.hpp"
 
 namespace troupe::train {
 namespace {
@@ -37,12 +38,6 @@ double mark_distance(double range, int wanted) {
   for (const double factor : {1.0, 2.0, 5.0})
     if (rough <= factor * power) return factor * power;
   return 10 * power;
-}
-
-std::string text_number(double value, const char* format) {
-  char buffer[40];
-  std::snprintf(buffer, sizeof buffer, format, value);
-  return buffer;
 }
 
 std::string escaped(const std::string& text) {
@@ -81,7 +76,7 @@ class Canvas {
         list + "\"/>");
   }
   void add(const std::string& element) { body_ += element + "\n"; }
-  static std::string at(double value) { return text_number(value, "%.1f"); }
+  static std::string at(double value) { return fixed_decimal(value, 1); }
   const std::string& body() const { return body_; }
 
  private:
@@ -94,12 +89,12 @@ void draw_axes(Canvas& canvas, double steps, double low, double high) {
   const double loss_marks = mark_distance(high - low, 6);
   for (double loss = std::ceil(low / loss_marks) * loss_marks; loss <= high + 1e-9; loss += loss_marks) {
     canvas.line(left, canvas.y(loss), right, canvas.y(loss), grid);
-    canvas.text(left - 8, canvas.y(loss) + 4, "end", text_number(loss, "%.4g"));
+    canvas.text(left - 8, canvas.y(loss) + 4, "end", short_decimal(loss, 4));
   }
   const double step_marks = std::max(1.0, mark_distance(steps, 8));
   for (double step = 0; step <= steps; step += step_marks) {
     canvas.line(canvas.x(step), top, canvas.x(step), bottom, grid);
-    canvas.text(canvas.x(step), bottom + 20, "middle", text_number(step, "%.0f"));
+    canvas.text(canvas.x(step), bottom + 20, "middle", fixed_decimal(step, 0));
   }
   canvas.line(left, bottom, right, bottom, "stroke=\"#333\"");
   canvas.line(left, top, left, bottom, "stroke=\"#333\"");
@@ -137,7 +132,7 @@ std::string loss_curve_svg(const History& history, const std::string& title) {
   canvas.text(left, 24, "start", title, "font-size=\"15\" font-weight=\"bold\"");
   canvas.text(right, top + 16, "end", "training", "fill=\"#1f77b4\"");
   if (!validation.empty())
-    canvas.text(right, top + 34, "end", "validation, best " + text_number(history.best(), "%.4f"),
+    canvas.text(right, top + 34, "end", "validation, best " + fixed_decimal(history.best(), 4),
                 "fill=\"#d62728\"");
   return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + Canvas::at(image_width) + "\" height=\"" +
          Canvas::at(image_height) + "\" font-family=\"sans-serif\" font-size=\"12\">\n" +

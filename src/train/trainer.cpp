@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 
 #include "base/atomic_file.hpp"
@@ -11,6 +10,7 @@
 #include "base/utf8.hpp"
 #include "tokenizer/load.hpp"
 #include "train/csv_log.hpp"
+#include "train/decimal.hpp"
 #include "train/export.hpp"
 #include "train/loss_curve.hpp"
 #include "train/network.hpp"
@@ -25,12 +25,6 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-std::string format(const char* pattern, double value) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof buffer, pattern, value);
-  return buffer;
-}
-
 Status check_options(const TrainOptions& o) {
   const auto bad = [](std::string message) { return Error{Errc::bad_argument, std::move(message)}; };
   if (o.data.empty()) return bad("no text was given to train on");
@@ -41,13 +35,19 @@ Status check_options(const TrainOptions& o) {
     return bad("warm-up takes " + std::to_string(o.schedule.warmup_steps) + " steps of only " +
                std::to_string(o.schedule.steps));
   if (!(o.schedule.rate > 0) || !(o.schedule.rate_min >= 0) || o.schedule.rate_min > o.schedule.rate)
-    return bad("learning rate " + format("%g", o.schedule.rate) + " with a minimum of " +
-               format("%g", o.schedule.rate_min) +
+    return bad("learning rate " + short_decimal(o.schedule.rate) + " with a minimum of " +
+               short_decimal(o.schedule.rate_min) +
                " makes no sense; it must be positive and not below its minimum");
   if (!(o.dropout >= 0) || o.dropout >= 1)
-    return bad("dropout is " + format("%g", o.dropout) + "; give 0 up to 1");
+    return bad("dropout is " + short_decimal(o.dropout) + "; give 0 up to 1");
   if (!(o.validation_share >= 0) || o.validation_share >= 1)
-    return bad("the validation share is " + format("%g", o.validation_share) + "; give 0 up to 1");
+    return bad("the validation share is " + short_decimal(o.validation_share) + "; give 0 up to 1");
+  return {};
+}
+
+/// Whether a file can be made at `path`: a run of hours must not end for want of a folder.
+Status check_place(const std::filesystem::path& path) {
+  TROUPE_TRY(const AtomicFile probe, AtomicFile::create(path));
   return {};
 }
 
@@ -55,15 +55,33 @@ Status check_options(const TrainOptions& o) {
 /// that a run can be made longer.
 std::string recipe_of(const TrainOptions& o, const Corpus& corpus) {
   const ModelShape& s = o.shape;
-  char text[640];
-  std::snprintf(
-      text, sizeof text,
-      "style=%s vocab=%zu context=%zu layers=%zu width=%zu heads=%zu kv-heads=%zu ffn=%zu tied=%d "
-      "batch=%zu accumulate=%zu dropout=%g seed=%llu beta1=%g beta2=%g eps=%g decay=%g clip=%g text=%016llx",
-      s.style == Style::llama ? "llama" : "gpt2", s.vocab, s.context, s.layers, s.width, s.heads, s.kv_heads,
-      s.ffn, s.tied ? 1 : 0, o.batch_windows, o.accumulate, o.dropout,
-      static_cast<unsigned long long>(o.seed), o.adam.beta1, o.adam.beta2, o.adam.eps, o.adam.decay,
-      o.adam.clip, static_cast<unsigned long long>(corpus.fingerprint));
+  std::string text = s.style == Style::llama ? "style=llama" : "style=gpt2";
+  const auto number = [&text](const char* name, std::uint64_t value) {
+    text.append(" ").append(name).append("=").append(std::to_string(value));
+  };
+  const auto decimal = [&text](const char* name, double value) {
+    text.append(" ").append(name).append("=").append(short_decimal(value));
+  };
+  number("vocab", s.vocab);
+  number("context", s.context);
+  number("layers", s.layers);
+  number("width", s.width);
+  number("heads", s.heads);
+  number("kv-heads", s.kv_heads);
+  number("ffn", s.ffn);
+  number("tied", s.tied ? 1 : 0);
+  number("batch", o.batch_windows);
+  number("accumulate", o.accumulate);
+  decimal("dropout", o.dropout);
+  number("seed", o.seed);
+  decimal("beta1", o.adam.beta1);
+  decimal("beta2", o.adam.beta2);
+  decimal("eps", o.adam.eps);
+  decimal("decay", o.adam.decay);
+  decimal("clip", o.adam.clip);
+  constexpr const char* hex = "0123456789abcdef";
+  text += " text=";
+  for (int shift = 60; shift >= 0; shift -= 4) text += hex[(corpus.fingerprint >> shift) & 15];
   return text;
 }
 
@@ -139,6 +157,8 @@ const Corpus& Trainer::corpus() const {
 
 Result<std::unique_ptr<Trainer>> Trainer::create(TrainOptions options, ThreadPool& pool) {
   TROUPE_TRY_STATUS(check_options(options));
+  TROUPE_TRY_STATUS(check_place(options.out));
+  if (!options.curve.empty()) TROUPE_TRY_STATUS(check_place(options.curve));
   TROUPE_TRY(const auto files, read_texts(options.data));
   TROUPE_TRY(const auto held_out, read_texts(options.validation));
   TROUPE_TRY(Metadata vocabulary, learn_vocabulary(options.vocabulary, files, held_out));
@@ -255,7 +275,7 @@ Result<TrainSummary> Trainer::run(const std::function<void(const Progress&)>& pr
       return Error{Errc::fault, std::string(std::isfinite(p.loss) ? "the gradient" : "the loss") +
                                     " is no longer a finite number in step " +
                                     std::to_string(run.state.step + 1) + " at learning rate " +
-                                    format("%g", p.rate) +
+                                    short_decimal(p.rate) +
                                     "; lower --learning-rate, lengthen --warmup or clip more (--clip)"};
     }
     pace.step(seconds_since(step_begin), static_cast<double>(run.tokens_per_step()));
@@ -306,7 +326,7 @@ Result<TrainSummary> Trainer::run(const std::function<void(const Progress&)>& pr
 std::string Trainer::description() const {
   const Impl& run = *impl_;
   const ModelShape& s = run.options.shape;
-  const auto millions = [](std::uint64_t n) { return format("%.2f", static_cast<double>(n) * 1e-6); };
+  const auto millions = [](std::uint64_t n) { return fixed_decimal(static_cast<double>(n) * 1e-6, 2); };
   std::string out;
   out += "text: " + std::to_string(run.corpus.training.tokens.size()) + " tokens to train on (" +
          std::to_string(run.corpus.training.bytes) + " bytes), " +
@@ -319,9 +339,10 @@ std::string Trainer::description() const {
          std::to_string(s.context) + ", vocabulary " + std::to_string(s.vocab) + "\n";
   out += "step: " + std::to_string(run.tokens_per_step()) + " tokens in " +
          std::to_string(run.options.accumulate) + (run.options.accumulate == 1 ? " pass, " : " passes, ") +
-         format("%.0f", static_cast<double>(4 * 4 * run.network.layout().count +
-                                            Network::buffer_bytes(s, run.options.batch_windows)) /
-                            1048576.0) +
+         fixed_decimal(static_cast<double>(4 * 4 * run.network.layout().count +
+                                           Network::buffer_bytes(s, run.options.batch_windows)) /
+                           1048576.0,
+                       0) +
          " MiB of memory\n";
   if (run.state.step > 0) out += "resuming after step " + std::to_string(run.state.step) + "\n";
   return out;

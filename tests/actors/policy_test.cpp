@@ -87,6 +87,8 @@ TEST_CASE("the queue refuses beyond its bound of requests or tokens", "[actors]"
   CHECK_FALSE(queue.push({2, 41, Priority::normal, "", epoch}));
   CHECK(queue.push({2, 40, Priority::normal, "", epoch}));
   CHECK_FALSE(queue.push({3, 0, Priority::normal, "", epoch}));
+  CHECK(queue.tokens_before(30) == 50);  // one request of two must leave
+  CHECK(queue.tokens_before(90) == 90);
   CHECK(queue.erase(1));
   CHECK_FALSE(queue.erase(1));
   CHECK(queue.requests() == 1);
@@ -155,8 +157,11 @@ TEST_CASE("what peek shows is what pop takes", "[actors]") {
 TEST_CASE("the time to retry follows the measured drain rate", "[actors]") {
   DrainRate rate;
   CHECK(rate.time_for(1000) == 1s);
-  rate.add(0, epoch);
+  rate.begin_work(epoch);
   rate.add(1000, epoch + 1s);
+  CHECK(rate.time_for(2000) == 2s);
+  rate.begin_work(epoch + 1h);  // an hour without work is not an hour of draining
+  rate.add(1000, epoch + 1h + 1s);
   CHECK(rate.time_for(2000) == 2s);
   CHECK(rate.time_for(1) == 50ms);
   CHECK(rate.time_for(1'000'000'000) == 60s);

@@ -361,6 +361,16 @@ TEST_CASE("restarting is given up beyond the budget, and every request gets its 
   CHECK(world.submit(World::request(3, 2, 1)).refusal->code == Errc::fault);
 }
 
+TEST_CASE("a request that asks for no limit costs the queue no more than the context", "[actors]") {
+  EngineOptions options = small_pool(1);
+  options.queue_tokens_max = 2000;
+  World world(options);
+  for (int i = 0; i < 4; ++i) CHECK_FALSE(world.submit(World::request(2, 4'000'000'000U)).refusal);
+  const auto refused = world.submit(World::request(2, 4'000'000'000U)).refusal;
+  REQUIRE(refused);
+  CHECK(refused->code == Errc::queue_full);
+}
+
 TEST_CASE("draining lets what runs finish, cancels the rest in time, and refuses newcomers", "[actors]") {
   World world(small_pool(2));
   world.submit(World::request(3, 10, 1));
@@ -394,5 +404,12 @@ TEST_CASE("invalid requests are refused before admission, by name", "[actors]") 
   CHECK(refusal([](Work& w) { w.options.stop.assign(17, "x"); }).find("17") != std::string::npos);
   CHECK(refusal([](Work& w) { w.options.stop_tokens = {-4}; }).find("-4") != std::string::npos);
   CHECK(refusal([](Work& w) { w.options.sampling.top_p = 2; }).find("top_p") != std::string::npos);
-  CHECK(world.counters->requests_refused == 7);
+  CHECK(refusal([](Work& w) { w.options.stop_tokens.assign(5000, 1); }).find("5000") != std::string::npos);
+  Submission odd = World::request(3, 3);
+  odd.priority = static_cast<Priority>(9);
+  CHECK(world.submit(std::move(odd)).refusal->code == Errc::bad_argument);
+  Submission wordy = World::request(3, 3);
+  wordy.client_key.assign(300, 'k');
+  CHECK(world.submit(std::move(wordy)).refusal->code == Errc::bad_argument);
+  CHECK(world.counters->requests_refused == 10);
 }

@@ -237,6 +237,61 @@ TEST_CASE("a stream outlives its engine", "[engine]") {
   CHECK(result->finish_reason == FinishReason::cancelled);
 }
 
+TEST_CASE("submitting while the engine stops gives every request one answer", "[engine]") {
+  for (int round = 0; round < 10; ++round) {
+    EngineOptions options;
+    options.drain_ms = 0;
+    const auto engine = start(options);
+    std::atomic<int> answers{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 6; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < 20; ++i) {
+          if (t % 2 == 0) {
+            static_cast<void>(engine->generate(request("x", 2)).get());
+            ++answers;
+          } else {
+            const auto requests = Engine::seeded_requests(prompts(1), long_answers());
+            answers += static_cast<int>(engine->batch(requests).size());
+          }
+        }
+      });
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(300 * round));
+    engine->stop();
+    for (auto& thread : threads) thread.join();
+    CHECK(answers == 120);
+  }
+}
+
+TEST_CASE("a callback that throws cancels what its batch has running", "[engine]") {
+  const auto engine = start();
+  const auto requests = Engine::seeded_requests(prompts(20), long_answers());
+  BatchOptions batch;
+  batch.on_result = [](std::size_t, const Result<Generation>&) {
+    throw std::runtime_error("the caller's own");
+  };
+  CHECK_THROWS_AS(engine->batch(requests, batch), std::runtime_error);
+  engine->stop();
+  CHECK(engine->stats().requests_cancelled > 0);
+  CHECK(engine->stats().kv_pages_used == 0);
+}
+
+TEST_CASE("a wait longer than the clock reaches is a wait for ever", "[engine]") {
+  const auto engine = start();
+  auto stream = engine->open_stream(request("x", 3));
+  REQUIRE(stream);
+  bool timed_out = true;
+  CHECK(stream->next_for(std::chrono::milliseconds::max(), timed_out));
+  CHECK_FALSE(timed_out);
+}
+
+TEST_CASE("absurd thread counts are refused where models are opened and evaluated", "[engine]") {
+  ModelOptions options;
+  options.threads = 4'000'000'000U;
+  CHECK(Model::open("no matter", options).error().code == Errc::bad_argument);
+}
+
 TEST_CASE("many threads submit, stream and cancel at once, and every request ends", "[engine]") {
   const auto engine = start();
   std::atomic<int> ended{0};

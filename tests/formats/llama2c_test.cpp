@@ -241,6 +241,13 @@ TEST_CASE("the tokenizer is looked for beside the model, the most specific name 
   for (const char* name : {"story.tokenizer.bin", "tok5.bin", "'tokenizer.bin'", "--tokenizer"}) {
     CHECK_HAS(nothing.error().message, name);
   }
+  OpenCheckpointOptions optional;
+  optional.vocabulary_optional = true;
+  const auto without = open_checkpoint(model, optional);
+  REQUIRE(without);
+  const auto kind = without->metadata.need_string("tokenizer.ggml.model");
+  REQUIRE(kind);
+  CHECK(*kind == "none");
   const auto last_piece = [&](const OpenCheckpointOptions& options) -> std::string {
     const auto opened = open_checkpoint(model, options);
     if (!opened) return opened.error().message;
@@ -258,6 +265,8 @@ TEST_CASE("the tokenizer is looked for beside the model, the most specific name 
   }
   CHECK(last_piece({put("other")}) == "other");
   CHECK_HAS(last_piece({folder.path() / "absent"}), "absent");
+  CHECK_HAS(last_piece({folder.path() / "absent", true}), "absent");
+  CHECK(last_piece({{}, true}) == "story.tokenizer.bin");
 }
 
 }  // namespace

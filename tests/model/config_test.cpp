@@ -59,6 +59,16 @@ TEST_CASE("a configuration that makes no sense is refused by the name of its key
   }
 }
 
+TEST_CASE("heads and head size whose product leaves 32 bits are refused", "[model]") {
+  // 4194305 * 1024 is 1024 in 32 bits: every tensor's shape would seem to fit.
+  Checkpoint checkpoint = with("llama.attention.head_count", std::uint64_t{(1U << 22) + 1});
+  checkpoint.metadata.insert("llama.attention.key_length", std::uint64_t{1024});
+  CHECK_FALSE(load_error(checkpoint).empty());
+  Checkpoint within = with("llama.attention.head_count", std::uint64_t{1U << 14});
+  within.metadata.insert("llama.attention.key_length", std::uint64_t{1U << 10});
+  CHECK(load_error(within).find("head_count") != std::string::npos);
+}
+
 TEST_CASE("a missing, misshapen or unknown tensor is refused by name", "[model]") {
   Checkpoint missing = test::toy_checkpoint();
   std::string duplicate;

@@ -58,6 +58,19 @@ TEST_CASE("a fork shares full pages and copies the one that it goes on writing",
   CHECK(cache.pages_available() == 8);
 }
 
+TEST_CASE("many forks and closes in any order leave the cache empty", "[model]") {
+  KvCache cache(small_config(), KvType::f16, 64);
+  REQUIRE(cache.open(1, 100));
+  cache.append(1, 70);
+  for (SequenceId id = 2; id < 12; ++id) {
+    REQUIRE(cache.fork(id, id - 1, 70 - 3 * id, 110));
+    cache.append(id, 3 * id);
+  }
+  for (SequenceId id = 1; id < 12; ++id) cache.close(id * 7 % 11 + 1);
+  CHECK(cache.pages_used() == 0);
+  CHECK(cache.pages_available() == 64);
+}
+
 TEST_CASE("a fork that does not fit changes nothing", "[model]") {
   KvCache cache(small_config(), KvType::f32, 4);
   REQUIRE(cache.open(1, 64));

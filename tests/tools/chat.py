@@ -47,6 +47,33 @@ class Pipe(unittest.TestCase):
         self.assertIn(b"there is no setting 'frob'", done.stderr)
         self.assertIn(b"top-p must be a number above 0 and at most 1, not '7'", done.stderr)
 
+    def test_values_that_the_engine_would_refuse_are_refused_when_they_are_set(self):
+        done = self.chat(b"/set temperature 5000\n/set logit-bias 512=1\n/set top_k 7\nOnce upon a time\n", "-n", "3",
+                         status=1)
+        self.assertEqual(done.stdout, b", there was\n")
+        self.assertIn(b"temperature must be a number from 0 to 100, not '5000'", done.stderr)
+        self.assertIn(b"logit-bias: token id 512 is outside the vocabulary, which ends at 511", done.stderr)
+        self.assertIn(b"top-k = 7\n", done.stderr)
+        done = run("chat", MODEL, "--logit-bias", "512=1", stdin=b"")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"--logit-bias: token id 512 is outside the vocabulary", done.stderr)
+
+    def test_none_clears_the_settings_that_repeat(self):
+        done = self.chat(b'/set stop a\n/set stop none\n/set stop "none"\n/set logit-bias 3=1\n/set logit-bias none\n')
+        self.assertEqual(done.stderr.decode().splitlines(),
+                         ['stop = "a"', "stop = none", 'stop = "none"', "logit-bias = 3=1", "logit-bias = none"])
+        self.assertIn(b"none clears", b" ".join(self.chat(b"/help\n").stderr.split()))
+
+    def test_commands_refuse_words_that_they_would_ignore(self):
+        for command in (b"/clear all", b"/quit now", b"/show x", b"/regen 2"):
+            self.assertIn(b"stands alone", self.chat(command + b"\n", status=1).stderr)
+
+    def test_a_quoted_file_name_is_the_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a b.json")
+            self.chat(f'/save "{path}"\n/load \'{path}\'\n'.encode())
+            self.assertEqual(os.listdir(folder), ["a b.json"])
+
     def test_quit_ends_it_at_once(self):
         self.assertEqual(self.chat(b"/quit\nOnce\n").stdout, b"")
         self.assertEqual(self.chat(b"").stdout, b"")

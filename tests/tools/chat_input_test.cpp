@@ -64,3 +64,12 @@ TEST_CASE("values may hold escapes and be quoted", "[tools]") {
   CHECK(unescaped_value("\\x") == "\\x");
   CHECK(unescaped_value("\"") == "\"");
 }
+
+TEST_CASE("quotes around a file's name are not part of it", "[tools]") {
+  CHECK(without_quotes("\"a b.json\"") == "a b.json");
+  CHECK(without_quotes("'a b.json'") == "a b.json");
+  CHECK(without_quotes("a'b") == "a'b");
+  CHECK(without_quotes("\"a'") == "\"a'");
+  CHECK(without_quotes("\"") == "\"");
+  CHECK(without_quotes("").empty());
+}

@@ -42,9 +42,26 @@ class CommandLine(unittest.TestCase):
         self.assertIn("did you mean --temperature?",
                       self.usage_error("generate", "model.gguf", "-p", "x", "--temperatur", "1"))
         self.usage_error()
+        self.assertIn("did you mean generate?", self.usage_error("genrate"))
+        self.assertIn("did you mean chat?", self.usage_error("help", "chatt"))
+
+    def test_help_may_be_asked_for_as_a_subcommand(self):
+        self.assertEqual(run("help").stdout, run("--help").stdout)
+        for name in SUBCOMMANDS:
+            done = run("help", name)
+            self.assertEqual((done.returncode, done.stdout), (0, run(name, "--help").stdout))
+
+    def test_arguments_that_would_be_ignored_are_refused(self):
+        self.assertIn("'extra'", self.usage_error("--version", "extra"))
+        self.assertIn("'extra'", self.usage_error("help", "chat", "extra"))
+        self.assertIn("--add-special", self.usage_error("tokenize", "--decode", "1", "--add-special"))
+        self.assertIn("--file must not be empty", self.usage_error("tokenize", "--file", ""))
+        done = run("generate", "", "-p", "x")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"MODEL is empty", done.stderr)
 
     def test_subcommands_that_do_not_exist_yet_are_refused(self):
-        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template", "train"):
+        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template"):
             self.usage_error(name)
 
     def test_without_a_model_the_bundled_one_is_used(self):
@@ -78,21 +95,36 @@ class CommandLine(unittest.TestCase):
 
     def test_values_out_of_range_name_flag_value_and_range(self):
         cases = {
-            ("--temperature", "-1"): "--temperature must be a number of at least 0, not '-1'",
+            ("--temperature", "-1"): "--temperature must be a number from 0 to 100, not '-1'",
             ("--top-p", "0"): "--top-p must be a number above 0 and at most 1, not '0'",
             ("--min-p", "1.5"): "--min-p must be a number from 0 to 1, not '1.5'",
             ("--top-k", "many"): "--top-k must be a whole number from 0 to 2147483647, not 'many'",
-            ("-n", "-1"): "--max-tokens must be a whole number from 0 to 2147483647, not '-1'",
+            ("--temperature", "1e30"): "--temperature must be a number from 0 to 100, not '1e30'",
+            ("--repeat-penalty", "101"): "--repeat-penalty must be a number above 0 and at most 100, not '101'",
+            ("--repeat-last-n", "1000001"): "--repeat-last-n must be a whole number from 0 to 1000000, not",
+            ("--context", "16777217"): "--context must be a whole number from 1 to 16777216, not",
+            ("--tokenizer", ""): "--tokenizer must not be empty",
+            ("--prompts", ""): "--prompts must not be empty",
+            ("--max-tokens", "x"): "--max-tokens must be a whole number",
+            ("-n", "-1"): "-n must be a whole number from 0 to 2147483647, not '-1'",
             ("--parallel", "0"): "--parallel must be a whole number from 1 to 1024, not '0'",
             ("--kv-type", "q8"): "--kv-type must be f32 or f16, not 'q8'",
             ("--stop", ""): "--stop must not be empty",
         }
         for (flag, value), message in cases.items():
             self.assertIn(message, self.usage_error("generate", "model.gguf", "-p", "x", flag, value))
-        self.assertIn("--prompt", self.usage_error("generate", "model.gguf", "-p"))
+        self.assertIn(" -p needs a value", self.usage_error("generate", "model.gguf", "-p"))
+        self.assertIn("--top-k was given twice, as '1' and as '2'",
+                      self.usage_error("generate", "model.gguf", "-p", "x", "--top-k", "1", "--top-k=2"))
+        self.assertIn("--prompts was given twice",
+                      self.usage_error("generate", "model.gguf", "--prompts", "a", "--prompts", "b"))
+        help_text = " ".join(run("generate", "--help").stdout.decode().split())
+        for text in ("how freely to choose, 0 to 100;", "prompts in flight at once, 1 to 1024;", "1 to 16777216;"):
+            self.assertIn(text, help_text)
 
     def test_contradictions_are_usage_errors(self):
         self.assertIn("no prompt", self.usage_error("generate", "model.gguf"))
+        self.assertIn("a prompt goes behind -p", self.usage_error("generate", "model.gguf", "Once upon a time"))
         self.usage_error("logits", "model.gguf")
         self.usage_error("logits", "model.gguf", "-p", "x", "--tokens", "1")
         self.usage_error("tokenize", "model.gguf")
@@ -199,6 +231,20 @@ class Inspect(unittest.TestCase):
             self.assertIn(b"llama", done.stdout)
             self.assertNotIn(b"blk.0.attn_q.weight", done.stdout)
             self.assertIn(b"blk.0.attn_q.weight", run("inspect", path, "--tensors").stdout)
+
+    def test_a_llama2c_checkpoint_without_its_tokenizer_can_be_inspected_and_evaluated(self):
+        with tempfile.TemporaryDirectory() as folder:
+            lonely = shutil.copy(STORIES / "stories260K.bin", os.path.join(folder, "lonely.bin"))
+            done = run("inspect", lonely)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertIn(b"llama2.c", done.stdout)
+            whole = run("logits", str(STORIES / "stories260K.bin"), "--tokens", "1,403,407")
+            done = run("logits", lonely, "--tokens", "1,403,407")
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, whole.stdout, b""))
+            for arguments in (("generate", lonely, "-p", "x"), ("tokenize", lonely, "x"), ("logits", lonely, "-p", "x")):
+                done = run(*arguments)
+                self.assertEqual((done.returncode, done.stdout), (1, b""), arguments)
+                self.assertIn(b"--tokenizer FILE", done.stderr)
 
     def test_json_is_one_object(self):
         done = run("inspect", MODEL, "--tensors", "--json")

@@ -3,6 +3,7 @@
 
 import json
 import os
+import resource
 import struct
 import tempfile
 import unittest
@@ -86,6 +87,28 @@ class Convert(unittest.TestCase):
         self.assertIn("decoded to F32", said)
         for a, b in zip(self.logits(self.path("q.smnd"), "1,2,3")[0], self.logits(DEMO, "1,2,3")[0]):
             self.assertAlmostEqual(a, b, delta=0.1)
+
+    def test_only_logits_offers_token_ids_where_there_is_no_vocabulary(self):
+        for name, more in (("generate", ()), ("tokenize", ()), ("logits", ("--tokens",))):
+            done = run(name, str(DEMO), *(("text",) if name == "tokenize" else ("-p", "text")))
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"name its vocabulary with --tokenizer FILE", done.stderr)
+            self.assertEqual(b"--tokens" in done.stderr, bool(more), done.stderr)
+
+    def test_the_summary_counts_tensors_of_every_type(self):
+        vocabulary = SHARED / "data/vocab/ggml-vocab-llama-spm.gguf"
+        if vocabulary.exists():
+            self.assertIn(" bytes, no tensors", self.ok(vocabulary, self.path("v.gguf")))
+        said = self.ok(BIN, self.path("q.gguf"), "--type", "Q8_0")
+        self.assertRegex(said, r" bytes, tensors: \d+ F32, \d+ Q8_0")
+
+    def test_a_file_that_may_not_grow_so_large_is_an_error_and_leaves_nothing(self):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+        done = run("convert", str(BIN), self.path("x.gguf"), preexec_fn=limit)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(b"cannot write", done.stderr)
+        self.assertIn(b"File too large", done.stderr)
+        self.assertEqual(os.listdir(self.folder.name), [])
 
     def test_the_input_is_never_overwritten(self):
         copy = self.path("a.smnd")

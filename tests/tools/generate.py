@@ -151,11 +151,47 @@ class Generate(unittest.TestCase):
         answer, = lines(done)
         self.assertEqual((done.returncode, answer["finish_reason"]), (0, "deadline"))
 
+    def test_prompts_that_wait_beyond_the_deadline_have_that_as_their_reason(self):
+        prompts = [word for i in range(4) for word in ("-p", f"Story {i}")]
+        done = run("generate", MODEL, *prompts, "--ignore-eos", "-n", "100000", "--context", "100000",
+                   "--parallel", "1", "--deadline-ms", "300", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        answers = lines(done)
+        self.assertEqual([a["finish_reason"] for a in answers], ["deadline"] * 4)
+        self.assertEqual([a["text"] for a in answers[1:]], [""] * 3)
+        self.assertTrue(all(a["usage"]["prompt_tokens"] > 0 for a in answers))
+        self.assertIn(b"4 answers ended because the 300 ms of --deadline-ms were over", done.stderr)
+
+    def test_a_full_context_is_said_once(self):
+        done = self.ok("-p", "Once", "-p", "One", "--context", "20", "--ignore-eos")
+        self.assertEqual(done.stderr.count(b"\n"), 1)
+        self.assertIn(b"2 answers ended because the context of 20 tokens is full; --context", done.stderr)
+        done = self.ok("-p", "Once", "--context", "20", "--ignore-eos")
+        self.assertIn(b"the answer ended because the context of 20 tokens is full", done.stderr)
+        self.assertEqual(self.ok("-p", "Once", "--context", "20", "--ignore-eos", "-n", "18").stderr, b"")
+
+    def test_hundreds_of_prompts_may_run_at_once(self):
+        prompts = "".join(f"{i}\n" for i in range(300)).encode()
+        done = self.ok("--prompts", "-", "-n", "2", "--json", "--parallel", "1024", "--context", "32", stdin=prompts)
+        self.assertEqual(len(lines(done)), 300)
+
+    def test_a_closed_output_ends_work_that_writes_nothing_yet(self):
+        for more in (("--json",), ("-p", "Two")):
+            process = subprocess.Popen(
+                [TROUPE, "generate", MODEL, "-p", "Once", "-n", "400000", "--context", "400000", "--ignore-eos",
+                 *more],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+            process.stdout.close()
+            stderr = process.stderr.read()
+            self.assertEqual((process.wait(LIMIT_S), stderr), (0, b""))
+            process.stderr.close()
+
     def test_statistics_go_to_standard_error(self):
         done = self.ok("-p", "Once", "-n", "8", *GREEDY, "--stats")
         self.assertEqual(done.stdout, self.ok("-p", "Once", "-n", "8", *GREEDY).stdout)
         self.assertIn(b"tokens/s", done.stderr)
         self.assertIn(b"forward passes", done.stderr)
+        self.assertIn(b"KV pages 0 of", done.stderr)
         batch = self.ok("-p", "a", "-p", "b", "-n", "8", "--stats", "--json")
         self.assertEqual(len(lines(batch)), 2)
         self.assertIn(b"2 prompts, 0 failed", batch.stderr)

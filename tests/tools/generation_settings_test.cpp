@@ -62,6 +62,9 @@ TEST_CASE("a value reaches its own field only", "[tools]") {
 TEST_CASE("a value out of range changes nothing", "[tools]") {
   GenerationOptions options;
   CHECK_FALSE(set(options, "temperature", "-0.1"));
+  CHECK_FALSE(set(options, "temperature", "100.5"));
+  CHECK_FALSE(set(options, "repeat-penalty", "101"));
+  CHECK_FALSE(set(options, "repeat-last-n", "1000001"));
   CHECK_FALSE(set(options, "top-p", "0"));
   CHECK_FALSE(set(options, "top-p", "1.5"));
   CHECK_FALSE(set(options, "min-p", "2"));
