@@ -73,7 +73,7 @@ std::vector<Case> header_cases() {
       {"parameter count one more", count(18), {"parameter count is 18"}},
       {"parameter count 10001", count(10001), {"parameter count is 10001", "10000"}},
       {"parameter count max", count(kMax), {"parameter count is 2147483647"}},
-      {"trailing byte", [](RawSmnd& f) { f.tail = "x"; }, {"1 bytes follow the last parameter"}},
+      {"trailing byte", [](RawSmnd& f) { f.tail.assign(1, 'x'); }, {"1 bytes follow the last parameter"}},
       {"trailing parameter", [](RawSmnd& f) { f.tail = f.parameters[2].bytes(); }, {"28 bytes follow"}},
   };
 }
