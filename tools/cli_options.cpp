@@ -283,7 +283,7 @@ void ModelFlags::declare(CommandLine& command_line) {
 }
 
 Result<std::filesystem::path> ModelFlags::path() const {
-  if (model && !model->empty()) return std::filesystem::path(*model);
+  if (model) return std::filesystem::path(*model);
   return bundled_model();
 }
 
