@@ -10,7 +10,8 @@ import unittest
 
 from program import MODEL, SHARED, STORIES, TROUPE, main, needs_model, run
 
-SUBCOMMANDS = ("chat", "generate", "tokenize", "inspect", "convert", "logits", "train")
+HAS_CHAT = os.environ.get("TROUPE_CHAT") != "0"  # the build found libedit
+SUBCOMMANDS = (*(["chat"] if HAS_CHAT else []), "generate", "tokenize", "inspect", "convert", "logits", "train")
 
 
 class CommandLine(unittest.TestCase):
@@ -149,8 +150,19 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"none.txt", done.stderr)
 
+    @unittest.skipIf(HAS_CHAT, "this build has chat")
+    def test_chat_says_what_it_lacks(self):
+        done = run("chat")
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn(b"libedit", done.stderr)
+
+    def test_an_empty_model_argument_is_not_the_bundled_model(self):
+        done = run("generate", "", "-p", "x")
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn(b"''", done.stderr)
+
     def test_a_missing_file_is_named(self):
-        for arguments in (("generate", "no-such.gguf", "-p", "x"), ("chat", "no-such.gguf"),
+        for arguments in (("generate", "no-such.gguf", "-p", "x"), *([("chat", "no-such.gguf")] if HAS_CHAT else []),
                           ("tokenize", "no-such.gguf", "x"), ("inspect", "no-such.gguf"),
                           ("logits", "no-such.gguf", "-p", "x")):
             done = run(*arguments)
