@@ -1,9 +1,8 @@
 #include "tokenizer/bpe.hpp"
 
-#include <algorithm>
+#include <optional>
 #include <utility>
 
-#include "base/check.hpp"
 #include "base/try.hpp"
 #include "base/utf8.hpp"
 #include "tokenizer/byte_alphabet.hpp"
@@ -45,68 +44,72 @@ class BpeTokenizer::Encoder {
   Encoder(const BpeTokenizer& tokenizer, std::vector<Token>& out)
       : tokenizer_(tokenizer), out_(out), merger_(tokenizer.merges_) {}
 
+  /// Errors: bad_argument, naming the first byte that the vocabulary cannot express.
   Status encode(std::string_view text) {
-    Status status;
-    for_each_word(tokenizer_.pre_, text, [&](std::string_view word) {
-      if (status) status = add_word(word);
-    });
-    return status;
+    for_each_word(tokenizer_.pre_, text, [&](std::string_view word) { add_word(word); });
+    return inexpressible_ ? no_token_for(*inexpressible_) : Status();
   }
 
  private:
-  Status add_word(std::string_view word) {
+  static Error no_token_for(char byte) {
+    return {Errc::bad_argument, "the vocabulary has no token for the byte " +
+                                    in_quotes(std::string_view(&byte, 1)) + " and no unknown token"};
+  }
+
+  void add_word(std::string_view word) {
     const Symbol* whole = tokenizer_.symbols_.find(word);
-    if (whole == nullptr || !tokenizer_.is_token(*whole)) return add_merged(word);
+    if (whole == nullptr || !tokenizer_.is_token(*whole)) {
+      add_merged(word);
+      return;
+    }
     std::atomic<Whole>& state = tokenizer_.whole_[*whole];
     if (tokenizer_.pre_.ignores_merges || state.load(std::memory_order_relaxed) == Whole::yes) {
       out_.push_back(static_cast<Token>(*whole));
-      return {};
+      return;
     }
-    TROUPE_TRY_STATUS(add_merged(word));
+    add_merged(word);
     state.store(merged_.size() == 1 ? Whole::yes : Whole::no, std::memory_order_relaxed);
-    return {};
   }
 
-  Status add_merged(std::string_view word) {
+  void add_merged(std::string_view word) {
     merged_.clear();
-    for (char byte : word) merged_.push_back(tokenizer_.byte_symbols_[static_cast<unsigned char>(byte)]);
+    for (const char byte : word) merged_.push_back(tokenizer_.symbol_of(byte));
     merger_.merge(merged_);
     for (const Symbol symbol : merged_) {
       if (tokenizer_.is_token(symbol)) {
         out_.push_back(static_cast<Token>(symbol));
       } else {
-        TROUPE_TRY_STATUS(add_bytes(*tokenizer_.unnamed_[symbol - tokenizer_.vocab_size()]));
+        add_bytes(*tokenizer_.unnamed_[symbol - tokenizer_.vocab_size()]);
       }
     }
-    return {};
   }
 
   /// A merge can join what is no token: its bytes then stand alone.
-  Status add_bytes(std::string_view bytes) {
+  void add_bytes(std::string_view bytes) {
+    const auto unknown = tokenizer_.vocabulary().unknown;
     for (const char byte : bytes) {
-      const Symbol symbol = tokenizer_.byte_symbols_[static_cast<unsigned char>(byte)];
+      const Symbol symbol = tokenizer_.symbol_of(byte);
       if (tokenizer_.is_token(symbol)) {
         out_.push_back(static_cast<Token>(symbol));
-      } else if (const auto unknown = tokenizer_.vocabulary().unknown) {
+      } else if (unknown) {
         out_.push_back(*unknown);
-      } else {
-        return Error{Errc::bad_argument, "the vocabulary has no token for the byte " +
-                                             in_quotes(std::string_view(&byte, 1)) + " and no unknown token"};
+      } else if (!inexpressible_) {
+        inexpressible_ = byte;
       }
     }
-    return {};
   }
 
   const BpeTokenizer& tokenizer_;
   std::vector<Token>& out_;
   WordMerger merger_;
   std::vector<Symbol> merged_;
+  std::optional<char> inexpressible_;
 };
 
 VocabularyDefaults BpeTokenizer::defaults(const PreTokenizer& pre) {
   VocabularyDefaults defaults;
   defaults.adds_bos = pre.adds_bos;
-  defaults.bos = 11;
+  defaults.bos = 11;  // Falcon's <|endoftext|>, where the file names none
   defaults.eos = 11;
   return defaults;
 }

@@ -43,6 +43,7 @@ class BpeTokenizer final : public VocabularyTokenizer {
                const PreTokenizer& pre);
   Status add_merges(const std::vector<std::string>& merges);
   bool is_token(Symbol symbol) const noexcept { return symbol < vocab_size(); }
+  Symbol symbol_of(char byte) const noexcept { return byte_symbols_[static_cast<unsigned char>(byte)]; }
 
   const PreTokenizer& pre_;
   PieceTable symbols_;  // what merging can make: the bytes, and what the merges join
