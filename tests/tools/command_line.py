@@ -159,7 +159,7 @@ class CommandLine(unittest.TestCase):
     def test_an_empty_model_argument_is_not_the_bundled_model(self):
         done = run("generate", "", "-p", "x")
         self.assertEqual((done.returncode, done.stdout), (1, b""))
-        self.assertIn(b"''", done.stderr)
+        self.assertIn(b"MODEL is empty", done.stderr)
 
     def test_a_missing_file_is_named(self):
         for arguments in (("generate", "no-such.gguf", "-p", "x"), *([("chat", "no-such.gguf")] if HAS_CHAT else []),
