@@ -90,7 +90,7 @@ class FlightBoard {
  private:
   RequestId next_id_ = 1;
   std::unordered_map<RequestId, Flight> flights_;
-  AdmissionQueue queue_;               // flights that wait for their first generator
+  AdmissionQueue queue_;  // flights that wait for their first generator
   std::uint32_t context_tokens_;
   std::deque<RequestId> interrupted_;  // flights that wait for another one
   std::set<std::pair<TimePoint, RequestId>> deadlines_;

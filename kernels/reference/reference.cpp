@@ -32,9 +32,7 @@ std::vector<double> decode(TensorType type, std::span<const std::byte> bytes, st
         out[i] = value;
         break;
       }
-      case TensorType::f16:
-        out[i] = half_value(&bytes[2 * i]);
-        break;
+      case TensorType::f16: out[i] = half_value(&bytes[2 * i]); break;
       case TensorType::q8_0: {
         const std::byte* block = &bytes[i / 32 * 34];
         out[i] = half_value(block) * static_cast<std::int8_t>(block[2 + i % 32]);
@@ -46,8 +44,7 @@ std::vector<double> decode(TensorType type, std::span<const std::byte> bytes, st
         out[i] = half_value(block) * ((i % 32 < 16 ? pair & 15 : pair >> 4) - 8);
         break;
       }
-      default:
-        TROUPE_CHECK(!"a type that the kernels know");
+      default: TROUPE_CHECK(!"a type that the kernels know");
     }
   }
   return out;
