@@ -251,6 +251,29 @@ class LineEditor final : public LineSource {
     if (sequences_) write_terminal("\r\x1b[J");
     ::el_resize(edit_);
     ::el_set(edit_, EL_REFRESH);
+    wrap_softly(prompt_ + std::string(line->buffer, line->lastchar), display_columns(before_cursor));
+  }
+
+  // Writes over the line that libedit has just drawn. Where a row ends in a blank, libedit goes to the next
+  // one with a newline, behind which a terminal does not wrap anew at the next change of its size.
+  void wrap_softly(const std::string& text, std::size_t cursor) const {
+    std::size_t characters = 0;
+    for (const char c : text) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (byte < 0x20 || byte == 0x7F) return;  // libedit shows it in another way
+      characters += (byte & 0xC0U) != 0x80 ? 1 : 0;
+    }
+    const std::size_t width = terminal_columns(ui_fd_);
+    if (!sequences_ || text.size() <= width || characters != display_columns(text)) return;
+    const auto move = [](std::size_t count, char where) {
+      return count == 0 ? std::string() : "\x1b[" + std::to_string(count) + where;
+    };
+    const std::size_t cursor_row = cursor / width;
+    const std::size_t last_row = (characters - 1) / width;  // a full row leaves the terminal's cursor in it
+    std::string out = "\r" + move(cursor_row, 'A') + text + "\r";
+    out += cursor_row > last_row ? move(1, 'B') : move(last_row - cursor_row, 'A');
+    out += move(cursor % width, 'C');
+    write_terminal(out);
   }
 
   void suspend() {
