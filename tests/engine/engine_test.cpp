@@ -265,9 +265,12 @@ TEST_CASE("submitting while the engine stops gives every request one answer", "[
 }
 
 TEST_CASE("a callback that throws cancels what its batch has running", "[engine]") {
-  const auto engine = start();
+  EngineOptions one_at_a_time;
+  one_at_a_time.pool_max = 1;  // so that others wait when the first ends
+  const auto engine = start(one_at_a_time);
   const auto requests = Engine::seeded_requests(prompts(20), long_answers());
   BatchOptions batch;
+  batch.parallelism_max = 4;
   batch.on_result = [](std::size_t, const Result<Generation>&) {
     throw std::runtime_error("the caller's own");
   };
