@@ -149,7 +149,7 @@ class RouterState {
   // ---- handing out ----
 
   /// Gives waiting requests to generators. The one in front waits until there is KV memory for it; none
-  /// overtakes it, so that large requests are not starved.
+  /// overtakes it for being smaller, so that large requests are not starved.
   void dispatch() {
     while (batcher_ && generator_available()) {
       Flight* flight = flights_->next();

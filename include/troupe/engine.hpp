@@ -97,7 +97,8 @@ class Engine {
  public:
   struct Impl;  // internal
 
-  /// Starts the actors. Errors: bad_argument (an option out of range), too_large (KV cache).
+  /// Starts the actors. Errors: bad_argument (an option out of range), too_large (KV cache, memory), io (no
+  /// threads).
   static Result<std::unique_ptr<Engine>> start(std::shared_ptr<const Model> model,
                                                const EngineOptions& options = {});
 
@@ -110,7 +111,7 @@ class Engine {
   const EngineOptions& options() const noexcept;  ///< with every 0 replaced by what it stood for
 
   /// Begins an answer to be read token by token. Refusals come at once: bad_argument, context_exceeded,
-  /// queue_full (with retry_after_ms), draining.
+  /// queue_full (with retry_after_ms), draining, deadline (passed already), too_large (can never fit), fault.
   Result<Stream> open_stream(const GenerationRequest& request);
 
   /// Begins an answer; the future holds it, or the error. Refusals are in the future too. No back-pressure is

@@ -39,8 +39,8 @@ struct EngineOptions {
   /// are full and more only adds latency.
   std::uint32_t pool_max = 8;
 
-  /// Requests that wait for a generator, and their prompt + max_tokens in sum. What exceeds either is refused
-  /// with a time to retry; nothing is dropped later.
+  /// Requests that wait for a generator, and their prompt + max_tokens (at most the context each) in sum.
+  /// What exceeds either is refused with a time to retry; nothing is dropped later.
   std::uint32_t queue_requests_max = 1024;
   std::uint64_t queue_tokens_max = 4'000'000;
 
