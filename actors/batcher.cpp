@@ -90,6 +90,7 @@ class BatcherState {
     std::uint64_t arrival = 0;
     bool alone = false;
     bool open_failed = false;
+    bool started = false;    // some of it was computed
     bool answering = false;  // its generator holds logits, or was just started: it will ask or park
 
     std::size_t waiting() const { return tokens.size() - taken; }
@@ -131,9 +132,10 @@ class BatcherState {
 
   void step() {
     std::vector<PendingRows> pending;
-    for (const auto& [id, sequence] : sequences_) {
-      if (sequence.waiting() != 0)
-        pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
+    for (auto& [id, sequence] : sequences_) {
+      if (sequence.waiting() == 0) continue;
+      reuse_prefix(id, sequence);
+      pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
     }
     const auto plan = plan_step(pending, config_.step_tokens_max, alone_turn_);
     if (plan.empty()) return;
@@ -157,12 +159,24 @@ class BatcherState {
         fail(rows.sequence, sequence, failure);
         continue;
       }
+      if (config_.prefix_cache) {
+        stepper_->remember(rows.sequence, std::span(sequence.tokens).subspan(sequence.taken, rows.tokens));
+        if (!sequence.started) count_prefix(sequence);
+      }
+      sequence.started = true;
       sequence.taken += rows.tokens;
       if (sequence.waiting() != 0) continue;
       sequence.answering = true;
       ++answering_;
       self_->send(sequence.generator, LogitsRow{rows.sequence, logits, row++});
     }
+  }
+
+  /// Skips what others have computed already. Asked until the sequence's first step, because that may be in a
+  /// step that runs meanwhile.
+  void reuse_prefix(SequenceId id, Sequence& sequence) {
+    if (!config_.prefix_cache || sequence.started) return;
+    if (sequence.taken == 0) sequence.taken = stepper_->reuse_prefix(id, sequence.tokens);
   }
 
   void add_rows(StepBatch& batch, const PlannedRows& rows) {
@@ -186,6 +200,13 @@ class BatcherState {
     config_.counters->step_rows.fetch_add(batch.rows.size(), std::memory_order_relaxed);
     config_.counters->step_ns.fetch_add(static_cast<std::uint64_t>(time.count()), std::memory_order_relaxed);
     publish_pages();
+  }
+
+  /// At the first step of a sequence: `taken` is what was reused.
+  void count_prefix(const Sequence& sequence) {
+    Counters& counters = *config_.counters;
+    counters.prefix_tokens_asked.fetch_add(sequence.tokens.size(), std::memory_order_relaxed);
+    counters.prefix_tokens_reused.fetch_add(sequence.taken, std::memory_order_relaxed);
   }
 
   void publish_pages() {

@@ -49,6 +49,11 @@ struct EngineOptions {
   std::uint64_t kv_bytes_max = 0;
   KvPrecision kv_precision = KvPrecision::automatic;
 
+  /// Keep what was computed for the beginnings of prompts and answers as long as the KV cache has room that nobody
+  /// needs, for requests that begin with the same tokens: the next turn of a chat, a shared system prompt. Changes
+  /// no bits. What is kept longest without use goes first.
+  bool prefix_cache = true;
+
   /// Rows of one forward pass. Decodes go first; prefill chunks fill up to this. Larger is faster prefill,
   /// smaller is a shorter pause for the streams that run meanwhile.
   std::uint32_t step_tokens_max = 256;
