@@ -5,9 +5,11 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <chrono>
+#include <optional>
 #include <unordered_map>
 
 #include "actors/batch_plan.hpp"
+#include "actors/step_budget.hpp"
 
 namespace troupe {
 namespace {
@@ -28,6 +30,7 @@ class BatcherState {
     self_ = self;
     config_ = config;
     stepper_ = config.make_stepper();
+    budget_.emplace(config.step_tokens_max, config.step_stretch_max);
   }
 
   void open(const OpenSequence& m) {
@@ -137,7 +140,7 @@ class BatcherState {
       reuse_prefix(id, sequence);
       pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
     }
-    const auto plan = plan_step(pending, config_.step_tokens_max, alone_turn_);
+    const auto plan = plan_step(pending, budget_->rows_for(count_decodes(pending)), alone_turn_);
     if (plan.empty()) return;
     alone_turn_ = !alone_turn_;
 
@@ -151,7 +154,9 @@ class BatcherState {
     } catch (const std::exception& e) {
       failure = e.what();
     }
-    count(batch, std::chrono::steady_clock::now() - begin);
+    const auto time = std::chrono::steady_clock::now() - begin;
+    if (logits) budget_->observe(batch.rows.size(), time);
+    count(batch, time);
     std::size_t row = 0;
     for (const PlannedRows& rows : plan) {
       Sequence& sequence = sequences_.at(rows.sequence);
@@ -221,6 +226,7 @@ class BatcherState {
   Self self_ = nullptr;
   BatcherConfig config_;
   std::unique_ptr<Stepper> stepper_;
+  std::optional<StepBudget> budget_;
   std::unordered_map<SequenceId, Sequence> sequences_;
   std::size_t answering_ = 0;  // sequences with `answering`
   std::uint64_t arrivals_ = 0;

@@ -86,6 +86,7 @@ struct Engine::Impl {
     BatcherConfig batcher_config;
     batcher_config.counters = counters;
     batcher_config.step_tokens_max = options.step_tokens_max;
+    batcher_config.step_stretch_max = options.step_stretch_max;
     batcher_config.straggler_wait_us = options.straggler_wait_us;
     batcher_config.prefix_cache = options.prefix_cache;
     batcher_config.make_stepper = [prepared = std::make_shared<std::unique_ptr<Stepper>>(std::move(first)),
