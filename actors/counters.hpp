@@ -28,6 +28,8 @@ struct Counters {
   std::atomic<std::uint64_t> steps{0};
   std::atomic<std::uint64_t> step_rows{0};
   std::atomic<std::uint64_t> step_ns{0};
+  std::atomic<std::uint64_t> prefix_tokens_asked{0};   // prompt tokens of sequences that began
+  std::atomic<std::uint64_t> prefix_tokens_reused{0};  // of them, not computed again
   std::atomic<std::uint64_t> kv_pages_used{0};
   std::atomic<std::uint64_t> kv_pages_peak{0};
 };

@@ -44,6 +44,7 @@ struct EngineStats {
   std::uint64_t restarts = 0;          ///< generators and batchers restarted after a fault
   std::uint64_t prompt_tokens = 0;
   std::uint64_t completion_tokens = 0;
+  std::uint64_t prompt_tokens_reused = 0;  ///< not computed, because the prefix cache had them (replays too)
   std::uint64_t steps = 0;      ///< forward passes
   std::uint64_t step_rows = 0;  ///< rows in all of them; step_rows / steps is the mean batch
   double step_seconds = 0;      ///< time spent in them

@@ -86,7 +86,9 @@ struct Engine::Impl {
     BatcherConfig batcher_config;
     batcher_config.counters = counters;
     batcher_config.step_tokens_max = options.step_tokens_max;
+    batcher_config.step_stretch_max = options.step_stretch_max;
     batcher_config.straggler_wait_us = options.straggler_wait_us;
+    batcher_config.prefix_cache = options.prefix_cache;
     batcher_config.make_stepper = [prepared = std::make_shared<std::unique_ptr<Stepper>>(std::move(first)),
                                    make = stepper_maker(model, r)] {
       return *prepared ? std::move(*prepared) : make();
@@ -313,6 +315,7 @@ EngineStats Engine::stats() const {
   stats.prompt_tokens = c.prompt_tokens;
   stats.completion_tokens = c.completion_tokens;
   stats.steps = c.steps;
+  stats.prompt_tokens_reused = c.prefix_tokens_reused;
   stats.step_rows = c.step_rows;
   stats.step_seconds = static_cast<double>(c.step_ns.load()) * 1e-9;
   stats.kv_pages_total = impl_->kv_pages_max;
