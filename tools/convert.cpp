@@ -52,7 +52,8 @@ std::string type_choices() {
   std::string text;
   for (const TypeName& known : type_names) {
     const bool last = &known == std::end(type_names) - 1;
-    text += (text.empty() ? "" : last ? " or " : ", ") + std::string(known.name);
+    if (!text.empty()) text += last ? " or " : ", ";
+    text += known.name;
   }
   return text;
 }

@@ -89,7 +89,10 @@ TensorType target_of(const TensorView& tensor, TensorType type, std::vector<std:
 /// The types that can be decoded, as people spell them.
 std::string decodable_types() {
   std::string text;
-  for (const TensorType type : matmul_types()) text += (text.empty() ? "" : ", ") + name_of(type);
+  for (const TensorType type : matmul_types()) {
+    if (!text.empty()) text += ", ";
+    text += tensor_type_info(type).name;
+  }
   return text;
 }
 
