@@ -33,6 +33,8 @@ struct Flight {
 
   /// Tokens that may be emitted before the reader has to read; with a window only.
   std::uint32_t credit() const;
+  StreamToken token(TokenEvent event) const { return {submission.tag, id, std::move(event)}; }
+  StreamError error(Error error) const { return {submission.tag, id, std::move(error)}; }
   /// Its one answer, unless it failed.
   StreamEnd end(FinishReason reason, TimePoint now) const;
 };

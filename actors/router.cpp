@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
@@ -24,6 +25,13 @@ class RouterState {
   using Self = RouterActor::stateful_pointer<RouterState>;
 
   RouterState() = default;
+  /// However the router ends, so do its generators and its batcher.
+  ~RouterState() {
+    for (const GeneratorActor& generator : generators_) caf::anon_send(generator, Quit{});
+    if (batcher_) caf::anon_send(batcher_, Quit{});
+  }
+  RouterState(const RouterState&) = delete;
+  RouterState& operator=(const RouterState&) = delete;
 
   void start(Self self, const RouterConfig& config) {
     self_ = self;
@@ -39,7 +47,7 @@ class RouterState {
 
   Admission submit(Submission& m) {
     if (draining_) return refuse({Errc::draining, "the engine is stopping and takes no new requests", 0});
-    if (failed_) return refuse(engine_failed());
+    if (failed_) return refuse(*failed_);
     const TimePoint now = this->now();
     if (m.deadline && *m.deadline <= now)
       return refuse({Errc::deadline, "the deadline has passed already", 0});
@@ -73,8 +81,7 @@ class RouterState {
     draining_ = true;
     auto promise = self_->make_response_promise<Drained>();
     drained_.push_back(promise);
-    const TimePoint deadline = now() + milliseconds(m.drain_ms);
-    drain_deadline_ = drain_deadline_ ? std::min(*drain_deadline_, deadline) : deadline;
+    drain_deadline_ = std::min(drain_deadline_.value_or(TimePoint::max()), now() + milliseconds(m.drain_ms));
     set_timer();
     if (flights_->empty()) complete_drain();
     return promise;
@@ -95,7 +102,7 @@ class RouterState {
       flight->alone = false;  // past the step that it was suspected of breaking
       bump(config_.counters->completion_tokens);
     }
-    self_->send(flight->submission.sink, StreamToken{flight->submission.tag, std::move(m.event)});
+    self_->send(flight->submission.sink, flight->token(std::move(m.event)));
   }
 
   void ended(const Ended& m) {
@@ -144,8 +151,6 @@ class RouterState {
     return {0, std::move(error)};
   }
 
-  Error engine_failed() const { return {Errc::fault, "the engine has failed: " + failure_, 0}; }
-
   // ---- handing out ----
 
   /// Gives waiting requests to generators. The one in front waits until there is KV memory for it; none
@@ -186,8 +191,7 @@ class RouterState {
     pages_used_ += flight.pages;
     publish(config_.counters->requests_running, ++running_);
     if (!flight.started) flight.started = now();
-    const std::uint32_t tokens_max = flights_->tokens_max(flight);
-    self_->send(batcher_, OpenSequence{flight.sequence, tokens_max});
+    self_->send(batcher_, OpenSequence{flight.sequence, flights_->tokens_max(flight)});
 
     Assignment job;
     job.request = flight.id;
@@ -243,7 +247,7 @@ class RouterState {
   void fail(Flight& flight, const Error& error) {
     release(flight, GeneratorIs::busy);
     bump(config_.counters->requests_failed);
-    self_->send(flight.submission.sink, StreamError{flight.submission.tag, error});
+    self_->send(flight.submission.sink, flight.error(error));
     forget(flight);
   }
 
@@ -294,12 +298,13 @@ class RouterState {
       log_warning(what + " (" + caf::to_string(reason) + ") and is started again");
       return pause;
     }
-    failure_ = what + " (" + caf::to_string(reason) + ") more than " +
-               std::to_string(config_.options.restarts_max) + " times in " +
-               std::to_string(config_.options.restart_window_ms) + " ms";
-    log_error(failure_);
-    failed_ = true;
-    while (const auto id = flights_->any()) fail(*flights_->find(*id), engine_failed());
+    failed_ =
+        Error{Errc::fault, "the engine has failed: " + what + " (" + caf::to_string(reason) + ") more than " +
+                               std::to_string(config_.options.restarts_max) + " times in " +
+                               std::to_string(config_.options.restart_window_ms) + " ms"};
+    log_error(failed_->message);
+    while (const auto id = flights_->any()) fail(*flights_->find(*id), *failed_);
+    if (config_.quits_when_failed) self_->quit(make_error(*failed_));
     return std::nullopt;
   }
 
@@ -339,8 +344,6 @@ class RouterState {
   void complete_drain() {
     for (auto& promise : drained_) promise.deliver(Drained{});
     drained_.clear();
-    for (const GeneratorActor& generator : generators_) self_->send(generator, Quit{});
-    if (batcher_) self_->send(batcher_, Quit{});
     self_->quit();
   }
 
@@ -362,8 +365,7 @@ class RouterState {
   std::optional<RestartBudget> budget_;
   TimePoint batcher_not_before_{};
   TimePoint generator_not_before_{};
-  bool failed_ = false;
-  std::string failure_;
+  std::optional<Error> failed_;  // restarts are used up
 
   // Ending.
   bool draining_ = false;

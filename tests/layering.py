@@ -43,6 +43,7 @@ PUBLIC = {
     "model": "src/model",
     "metrics": "actors",
     "engine": "actors",
+    "polled_stream": "src/engine",
     "actors": "actors",
     "asio": "src/edge",
 }

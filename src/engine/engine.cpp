@@ -8,15 +8,14 @@
 #include <caf/send.hpp>
 #include <mutex>
 
-#include "actors/batcher.hpp"
+#include "actors/encode.hpp"
 #include "actors/event_sink.hpp"
-#include "actors/generator.hpp"
-#include "actors/router.hpp"
 #include "base/guard.hpp"
 #include "base/try.hpp"
 #include "engine/batch_run.hpp"
+#include "engine/company.hpp"
 #include "engine/listeners.hpp"
-#include "engine/resolve.hpp"
+#include "engine/polled_channel.hpp"
 
 namespace troupe {
 namespace {
@@ -33,29 +32,6 @@ class SystemConfig : public caf::actor_system_config {
   }
 };
 
-Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, const Tokenizer& tokenizer) {
-  auto work = std::make_shared<Work>();
-  work->options = request.options;
-  if (const auto* tokens = std::get_if<std::vector<Token>>(&request.prompt)) {
-    work->prompt = *tokens;
-  } else {
-    EncodeOptions encode;
-    encode.add_special = true;
-    TROUPE_TRY(work->prompt, tokenizer.encode(std::get<std::string>(request.prompt), encode));
-    // A text that is to be continued does not end here, whatever the vocabulary does with whole texts.
-    if (tokenizer.adds_eos() && !work->prompt.empty() && work->prompt.back() == tokenizer.eos())
-      work->prompt.pop_back();
-  }
-  return std::shared_ptr<const Work>(std::move(work));
-}
-
-std::function<std::unique_ptr<Stepper>()> stepper_maker(const std::shared_ptr<const Model>& model,
-                                                        const ResolvedOptions& r) {
-  return [model, type = r.kv_type, pages = r.kv_pages_max, threads = r.options.threads] {
-    return make_model_stepper(model, type, pages, threads);
-  };
-}
-
 /// The moment `wait` from now; nullopt, for ever, when the clock does not reach that far.
 std::optional<TimePoint> after(std::chrono::milliseconds wait) {
   const TimePoint now = std::chrono::steady_clock::now();
@@ -67,47 +43,29 @@ std::optional<TimePoint> after(std::chrono::milliseconds wait) {
 }  // namespace
 
 /// Everything that runs. Shared by the Engine and, weakly, by its Streams, which may outlive it.
-struct Engine::Impl {
-  /// `first` is the first batcher's stepper, made beforehand so that what it lacks is an error of start().
-  Impl(std::shared_ptr<const Model> m, const ResolvedOptions& r, std::unique_ptr<Stepper> first)
-      : model(std::move(m)),
-        options(r.options),
-        kv_pages_max(r.kv_pages_max),
-        counters(std::make_shared<Counters>()),
+struct Engine::Impl final : StreamHost {
+  explicit Impl(const Company& company)
+      : model(company.model),
+        options(company.resolved.options),
+        kv_pages_max(company.resolved.kv_pages_max),
+        counters(company.counters),
         config(options.threads),
         system(config),
-        sink(spawn_event_sink(system)) {
-    RouterConfig router_config;
-    router_config.model = model;
-    router_config.counters = counters;
-    router_config.options = options;
-    router_config.kv_pages_max = kv_pages_max;
-    router_config.make_generator = [this] { return spawn_generator(system, model, options.context_tokens); };
-    BatcherConfig batcher_config;
-    batcher_config.counters = counters;
-    batcher_config.step_tokens_max = options.step_tokens_max;
-    batcher_config.straggler_wait_us = options.straggler_wait_us;
-    batcher_config.make_stepper = [prepared = std::make_shared<std::unique_ptr<Stepper>>(std::move(first)),
-                                   make = stepper_maker(model, r)] {
-      return *prepared ? std::move(*prepared) : make();
-    };
-    router_config.make_batcher = [this, batcher_config] { return spawn_batcher(system, batcher_config); };
-    router = spawn_router(system, router_config);
+        sink(spawn_event_sink(system)),
+        router(spawn_company(system, company, false)) {
     caf::anon_send(sink, router);
   }
 
-  ~Impl() { stop(); }
+  ~Impl() override { stop(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   /// Sends a request to the router. Refused: the listener hears nothing more, and whoever called claims its
   /// answer.
   Result<RequestId> submit(const GenerationRequest& request, std::shared_ptr<const Work> work,
                            std::uint32_t window_tokens, const std::shared_ptr<StreamListener>& listener) {
-    Submission submission;
+    Submission submission = submission_of(request, window_tokens);
     submission.work = std::move(work);
-    submission.deadline = request.deadline;
-    submission.priority = request.priority;
-    submission.client_key = request.client_key;
-    submission.window_tokens = window_tokens;
     submission.sink = sink;
     submission.tag = next_tag.fetch_add(1, std::memory_order_relaxed);
     const StreamTag tag = submission.tag;
@@ -117,9 +75,7 @@ struct Engine::Impl {
     caf::scoped_actor self(system);
     self->request(router, caf::infinite, std::move(submission))
         .receive([&](Admission& a) { admission = std::move(a); },
-                 [&](caf::error&) {
-                   admission.refusal = Error{Errc::draining, "the engine has stopped"};
-                 });
+                 [&](caf::error&) { admission.refusal = engine_stopped(); });
     if (!admission.refusal) return admission.request;
     caf::anon_send(sink, Detach{tag});
     return *std::move(admission.refusal);
@@ -133,7 +89,23 @@ struct Engine::Impl {
     });
   }
 
-  void cancel(RequestId request) { caf::anon_send<caf::message_priority::high>(router, Cancel{request}); }
+  void begin(const GenerationRequest& request, std::uint32_t window_tokens,
+             std::shared_ptr<StreamListener> listener) override {
+    Submit submit;
+    submit.job = {model, std::make_shared<const GenerationRequest>(request)};
+    submit.submission = submission_of(request, window_tokens);
+    submit.submission.tag = next_tag.fetch_add(1, std::memory_order_relaxed);
+    submit.listener = answered_for_certain(std::move(listener));
+    caf::anon_send(sink, std::move(submit));
+  }
+
+  void cancel(RequestId request) override {
+    caf::anon_send<caf::message_priority::high>(router, Cancel{request});
+  }
+  void consumed(RequestId request, std::uint32_t tokens) override {
+    caf::anon_send(router, Consumed{request, tokens});
+  }
+  std::uint32_t window_tokens() const override { return options.stream_window_tokens; }
 
   void stop() {
     std::call_once(stopped, [this] {
@@ -179,7 +151,7 @@ struct Stream::Impl {
     if (ended) return std::nullopt;
     auto event = channel->next(until, ended);
     if (event && event->token != no_token && ++unreported == credit_step) {
-      if (const auto running = engine.lock()) caf::anon_send(running->router, Consumed{request, unreported});
+      if (const auto running = engine.lock()) running->consumed(request, unreported);
       unreported = 0;
     }
     return event;
@@ -213,12 +185,9 @@ Result<Generation> Stream::result() {
 
 Result<std::unique_ptr<Engine>> Engine::start(std::shared_ptr<const Model> model,
                                               const EngineOptions& options) {
-  if (model == nullptr) return Error{Errc::bad_argument, "there is no model to run", 0};
-  TROUPE_TRY(const ResolvedOptions resolved, resolve(options, *model));
+  TROUPE_TRY(const Company company, make_company(std::move(model), options));
   return guarded("starting the engine", [&]() -> Result<std::unique_ptr<Engine>> {
-    auto stepper = stepper_maker(model, resolved)();
-    auto impl = std::make_shared<Impl>(std::move(model), resolved, std::move(stepper));
-    return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+    return std::unique_ptr<Engine>(new Engine(std::make_shared<Impl>(company)));
   });
 }
 
@@ -286,7 +255,7 @@ std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest>
                                               const BatchOptions& options) {
   BatchEngine engine;
   engine.make_work = [this](const GenerationRequest& request) {
-    return guarded("encoding a prompt", [&] { return make_work(request, impl_->model->tokenizer()); });
+    return make_work(request, impl_->model->tokenizer());
   };
   engine.submit = [this](const GenerationRequest& request, const std::shared_ptr<const Work>& work,
                          const std::shared_ptr<StreamListener>& listener) {
@@ -296,6 +265,8 @@ std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest>
   return run_batch(requests, options, engine,
                    options.parallelism_max != 0 ? options.parallelism_max : impl_->options.pool_max);
 }
+
+EngineDoor::EngineDoor(Engine& engine) : host_(engine.impl_) {}
 
 EngineStats Engine::stats() const {
   const Counters& c = *impl_->counters;
