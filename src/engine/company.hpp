@@ -1,7 +1,6 @@
 #pragma once
 // The actors that answer: a router with its generators and its batcher, in anybody's actor system.
 
-#include <caf/fwd.hpp>
 #include <memory>
 
 #include "actors/router.hpp"
