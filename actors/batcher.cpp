@@ -182,9 +182,8 @@ class BatcherState {
   }
 
   void count(const StepBatch& batch, std::chrono::nanoseconds time) {
-    config_.counters->steps.fetch_add(1, std::memory_order_relaxed);
-    config_.counters->step_rows.fetch_add(batch.rows.size(), std::memory_order_relaxed);
-    config_.counters->step_ns.fetch_add(static_cast<std::uint64_t>(time.count()), std::memory_order_relaxed);
+    config_.counters->step_tokens.record(static_cast<double>(batch.rows.size()));
+    config_.counters->step_time.record(std::chrono::duration<double>(time).count());
     publish_pages();
   }
 

@@ -25,7 +25,7 @@ std::optional<Error> error_of(const caf::error& error) {
   return same;
 }
 
-void add_error_category(caf::actor_system_config& config) {
+void render_errors(caf::actor_system_config& config) {
   config.add_error_category(error_atom, [](std::uint8_t code, caf::atom_value, const caf::message& context) {
     return std::string(errc_name(static_cast<Errc>(code))) +
            (context.empty() ? "" : ": " + context.get_as<std::string>(0));

@@ -30,9 +30,12 @@ struct Flight {
   TimePoint submitted;
   std::optional<TimePoint> started;
   std::optional<TimePoint> first_token;
+  std::optional<TimePoint> last_token;  ///< or when its reader came back
 
   /// Tokens that may be emitted before the reader has to read; with a window only.
   std::uint32_t credit() const;
+  /// Whether the reader has to take something before the next token.
+  bool paused() const { return submission.window_tokens != 0 && credit() == 0; }
   StreamToken token(TokenEvent event) const { return {submission.tag, id, std::move(event)}; }
   StreamError error(Error error) const { return {submission.tag, id, std::move(error)}; }
   /// Its one answer, unless it failed.

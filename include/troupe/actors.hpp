@@ -143,7 +143,7 @@ caf::error make_error(const Error& error);
 std::optional<Error> error_of(const caf::error& error);
 
 /// Lets actor_system::render() put Troupe's errors into words.
-void add_error_category(caf::actor_system_config& config);
+void render_errors(caf::actor_system_config& config);
 
 }  // namespace troupe
 

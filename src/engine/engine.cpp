@@ -269,41 +269,20 @@ std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest>
 EngineDoor::EngineDoor(Engine& engine) : host_(engine.impl_) {}
 
 EngineStats Engine::stats() const {
-  const Counters& c = *impl_->counters;
-  EngineStats stats;
-  stats.requests_admitted = c.requests_admitted;
-  stats.requests_refused = c.requests_refused;
-  stats.requests_finished = c.requests_finished;
-  stats.requests_cancelled = c.requests_cancelled;
-  stats.requests_failed = c.requests_failed;
-  stats.requests_queued = c.requests_queued;
-  stats.requests_running = c.requests_running;
-  stats.generators = c.generators;
-  stats.replays = c.replays;
-  stats.restarts = c.restarts;
-  stats.prompt_tokens = c.prompt_tokens;
-  stats.completion_tokens = c.completion_tokens;
-  stats.steps = c.steps;
-  stats.step_rows = c.step_rows;
-  stats.step_seconds = static_cast<double>(c.step_ns.load()) * 1e-9;
+  EngineStats stats = impl_->counters->stats();
   stats.kv_pages_total = impl_->kv_pages_max;
-  stats.kv_pages_used = c.kv_pages_used;
-  stats.kv_pages_peak = c.kv_pages_peak;
   return stats;
+}
+
+Metrics Engine::metrics() const {
+  Metrics metrics = impl_->counters->snapshot();
+  metrics.model_name = impl_->model->info().name;
+  metrics.stats.kv_pages_total = impl_->kv_pages_max;
+  return metrics;
 }
 
 void Engine::stop() {
   impl_->stop();
-}
-
-const char* finish_reason_name(FinishReason reason) noexcept {
-  switch (reason) {
-    case FinishReason::stop: return "stop";
-    case FinishReason::length: return "length";
-    case FinishReason::cancelled: return "cancelled";
-    case FinishReason::deadline: return "deadline";
-  }
-  return "unknown";
 }
 
 }  // namespace troupe

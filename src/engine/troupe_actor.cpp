@@ -1,4 +1,4 @@
-// The actor behind actors.hpp: the sink of its clients' requests, and the owner of the company that answers them.
+#include "engine/troupe_actor.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
@@ -14,16 +14,14 @@
 #include "actors/encode.hpp"
 #include "base/guard.hpp"
 #include "base/try.hpp"
-#include "engine/company.hpp"
 #include "engine/listeners.hpp"
-#include "troupe/actors.hpp"
 
 namespace troupe {
 namespace {
 
 /// What clients see, and what its router sends it.
-using TroupeDoor = TroupeActor::extend<caf::reacts_to<StreamToken>, caf::reacts_to<StreamEnd>,
-                                       caf::reacts_to<StreamError>>;
+using TroupeDoor =
+    TroupeActor::extend<caf::reacts_to<StreamToken>, caf::reacts_to<StreamEnd>, caf::reacts_to<StreamError>>;
 
 using AnswerPromise = caf::typed_response_promise<Generation>;
 using OpenedPromise = caf::typed_response_promise<StreamOpened>;
@@ -45,6 +43,7 @@ struct OpenRequest {
   std::uint32_t ahead = 0;  // tokens sent that the reader has not said it consumed
 };
 
+/// The sink of its clients' requests, and the owner of the router that answers them.
 class TroupeState {
  public:
   using Self = TroupeDoor::stateful_pointer<TroupeState>;
@@ -59,10 +58,11 @@ class TroupeState {
   TroupeState(const TroupeState&) = delete;
   TroupeState& operator=(const TroupeState&) = delete;
 
-  void start(Self self, const Company& company) {
+  void start(Self self, const Company& company,
+             const std::function<RouterActor(caf::actor_system&)>& make_router) {
     self_ = self;
     company_ = company;
-    router_ = spawn_company(self_->system(), company_, true);
+    router_ = make_router(self_->system());
     self_->monitor(router_);
     self_->set_down_handler([this](const caf::down_msg& m) { down(m); });
     self_->set_exit_handler([this](const caf::exit_msg& m) { exit(m); });
@@ -110,7 +110,7 @@ class TroupeState {
 
   caf::typed_response_promise<Drained> drain(const Drain& m) {
     auto promise = self_->make_response_promise<Drained>();
-    const auto done = [this, promise]() mutable {
+    auto done = [this, promise]() mutable {
       promise.deliver(Drained{});
       leave(caf::exit_reason::normal);
     };
@@ -182,7 +182,9 @@ class TroupeState {
               if (request.reader) request.opened.deliver(StreamOpened{request.tag, m.request});
               if (request.cancelled) cancel(request);
             },
-            [this, tag](caf::error&) { refused(tag, {Errc::draining, "the troupe has ended", 0}); });
+            [this, tag](caf::error&) {
+              refused(tag, {Errc::draining, "the troupe has ended", 0});
+            });
   }
 
   void refused(StreamTag tag, const Error& error) {
@@ -270,8 +272,9 @@ class TroupeState {
   bool leaving_ = false;
 };
 
-TroupeDoor::behavior_type troupe_actor(TroupeState::Self self, const Company& company) {
-  self->state.start(self, company);
+TroupeDoor::behavior_type troupe_actor(TroupeState::Self self, const Company& company,
+                                       const std::function<RouterActor(caf::actor_system&)>& make_router) {
+  self->state.start(self, company, make_router);
   return {
       [self](GenerationRequest& m) { return self->state.generate(m); },
       [self](OpenStream& m) { return self->state.open(m); },
@@ -287,11 +290,17 @@ TroupeDoor::behavior_type troupe_actor(TroupeState::Self self, const Company& co
 
 }  // namespace
 
+TroupeActor spawn_troupe_actor(caf::actor_system& system, const Company& company,
+                               const std::function<RouterActor(caf::actor_system&)>& make_router) {
+  return system.spawn(troupe_actor, company, make_router);
+}
+
 Result<TroupeActor> spawn_troupe(caf::actor_system& system, std::shared_ptr<const Model> model,
                                  const EngineOptions& options) {
   TROUPE_TRY(const Company company, make_company(std::move(model), options));
   return guarded("starting the troupe", [&]() -> Result<TroupeActor> {
-    return TroupeActor(system.spawn(troupe_actor, company));
+    return spawn_troupe_actor(
+        system, company, [company](caf::actor_system& where) { return spawn_company(where, company, true); });
   });
 }
 
