@@ -12,6 +12,7 @@
 #include "tools/subcommand.hpp"
 #include "tools/terminal.hpp"
 #include "tools/text_layout.hpp"
+#include "troupe/version.hpp"
 
 namespace {
 
