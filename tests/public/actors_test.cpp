@@ -347,11 +347,13 @@ TEST_CASE("when its router fails, what is open gets the error, and the troupe is
   theatre.troupe = troupe;
   const RequestId id = theatre.open(request("running", 400), 1, 4);
   theatre.self->monitor(troupe);
+  theatre.self->send(troupe, Drain{3'600'000});
   theatre.self->send_exit(router, make_error(Error{Errc::fault, "the batcher died too often", 0}));
   bool down = false;
   bool failed = false;
-  while (!down || !failed) {
-    theatre.self->receive([](const StreamToken&) {},
+  bool drained = false;
+  while (!down || !failed || !drained) {
+    theatre.self->receive([](const StreamToken&) {}, [&](Drained) { drained = true; },
                           [&](const StreamError& m) {
                             failed = true;
                             CHECK(m.request == id);
