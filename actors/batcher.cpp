@@ -19,7 +19,12 @@ class BatcherState {
   BatcherState() = default;
   /// However the batcher ends, its cache ends with it.
   ~BatcherState() {
-    if (config_.counters) config_.counters->kv_pages_used.store(0, std::memory_order_relaxed);
+    if (!config_.counters) return;
+    if (config_.lease->given_up()) {
+      config_.counters->stuck_batchers.fetch_sub(1, std::memory_order_relaxed);
+    } else {
+      config_.counters->kv_pages_used.store(0, std::memory_order_relaxed);
+    }
   }
   BatcherState(const BatcherState&) = delete;
   BatcherState& operator=(const BatcherState&) = delete;
@@ -78,8 +83,11 @@ class BatcherState {
     ++tick_number_;
     tick_sent_ = false;
     timer_set_ = false;
-    step();
-    schedule();
+    if (step()) {
+      schedule();
+    } else {
+      self_->quit();
+    }
   }
 
  private:
@@ -129,18 +137,24 @@ class BatcherState {
     }
   }
 
-  void step() {
+  /// False when it took so long that the router gave this batcher up.
+  bool step() {
     std::vector<PendingRows> pending;
     for (const auto& [id, sequence] : sequences_) {
       if (sequence.waiting() != 0)
         pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
     }
     const auto plan = plan_step(pending, config_.step_tokens_max, alone_turn_);
-    if (plan.empty()) return;
+    if (plan.empty()) return true;
     alone_turn_ = !alone_turn_;
 
     StepBatch batch;
-    for (const PlannedRows& rows : plan) add_rows(batch, rows);
+    std::vector<SequenceId> sequences;
+    for (const PlannedRows& rows : plan) {
+      add_rows(batch, rows);
+      sequences.push_back(rows.sequence);
+    }
+    config_.lease->begin(std::move(sequences));
     const auto begin = std::chrono::steady_clock::now();
     std::shared_ptr<const LogitsBlock> logits;
     std::string failure;
@@ -149,6 +163,7 @@ class BatcherState {
     } catch (const std::exception& e) {
       failure = e.what();
     }
+    if (!config_.lease->end()) return false;
     count(batch, std::chrono::steady_clock::now() - begin);
     std::size_t row = 0;
     for (const PlannedRows& rows : plan) {
@@ -163,6 +178,7 @@ class BatcherState {
       ++answering_;
       self_->send(sequence.generator, LogitsRow{rows.sequence, logits, row++});
     }
+    return true;
   }
 
   void add_rows(StepBatch& batch, const PlannedRows& rows) {

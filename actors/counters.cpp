@@ -72,6 +72,9 @@ EngineStats Counters::stats() const {
   stats.generators = generators;
   stats.replays = replays;
   stats.restarts = restarts;
+  stats.reader_stalls = reader_stalls;
+  stats.step_stalls = step_stalls;
+  stats.stuck_batchers = stuck_batchers;
   stats.prompt_tokens = prompt_tokens;
   stats.completion_tokens = completion_tokens;
   stats.steps = step_tokens.count();

@@ -6,6 +6,7 @@
 
 #include "actors/counters.hpp"
 #include "actors/messages.hpp"
+#include "actors/step_lease.hpp"
 #include "troupe/model.hpp"
 #include "troupe/options.hpp"
 
@@ -17,7 +18,7 @@ struct RouterConfig {
   EngineOptions options;         ///< with every 0 replaced by what it stands for
   std::size_t kv_pages_max = 0;  ///< of the batcher's cache
   std::function<GeneratorActor()> make_generator;
-  std::function<BatcherActor()> make_batcher;
+  std::function<BatcherActor(std::shared_ptr<StepLease>)> make_batcher;
 };
 
 /// Spawns the router, which spawns its batcher at once and generators as they are needed, up to

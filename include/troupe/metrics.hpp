@@ -25,6 +25,9 @@ struct EngineStats {
   std::uint32_t generators = 0;        ///< alive now, idle ones included
   std::uint64_t replays = 0;           ///< requests resumed after a fault
   std::uint64_t restarts = 0;          ///< generators and batchers restarted after a fault
+  std::uint64_t reader_stalls = 0;     ///< streams ended because their readers stopped reading
+  std::uint64_t step_stalls = 0;       ///< forward passes that were given up
+  std::uint32_t stuck_batchers = 0;    ///< given up, and not returned from their forward pass yet
   std::uint64_t prompt_tokens = 0;
   std::uint64_t completion_tokens = 0;
   std::uint64_t steps = 0;      ///< forward passes

@@ -2,17 +2,20 @@
 
 #include <algorithm>
 #include <atomic>
+#include <caf/actor_registry.hpp>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <mutex>
+#include <thread>
 
 #include "actors/batcher.hpp"
 #include "actors/event_sink.hpp"
 #include "actors/generator.hpp"
 #include "actors/router.hpp"
 #include "base/guard.hpp"
+#include "base/log.hpp"
 #include "base/try.hpp"
 #include "engine/batch_run.hpp"
 #include "engine/listeners.hpp"
@@ -56,6 +59,16 @@ std::function<std::unique_ptr<Stepper>()> stepper_maker(const std::shared_ptr<co
   };
 }
 
+/// An actor system cannot end before its actors, so one with an actor that hangs is kept until the process
+/// ends.
+void keep_for_good(std::shared_ptr<void> engine) {
+  static std::mutex mutex;
+  static auto* const kept =
+      new std::vector<std::shared_ptr<void>>();  // never destroyed, and found by leak checkers
+  const std::lock_guard lock(mutex);
+  kept->push_back(std::move(engine));
+}
+
 /// The moment `wait` from now; nullopt, for ever, when the clock does not reach that far.
 std::optional<TimePoint> after(std::chrono::milliseconds wait) {
   const TimePoint now = std::chrono::steady_clock::now();
@@ -91,7 +104,11 @@ struct Engine::Impl {
                                    make = stepper_maker(model, r)] {
       return *prepared ? std::move(*prepared) : make();
     };
-    router_config.make_batcher = [this, batcher_config] { return spawn_batcher(system, batcher_config); };
+    router_config.make_batcher = [this, batcher_config](std::shared_ptr<StepLease> lease) {
+      BatcherConfig fresh = batcher_config;
+      fresh.lease = std::move(lease);
+      return spawn_batcher(system, fresh);
+    };
     router = spawn_router(system, router_config);
     caf::anon_send(sink, router);
   }
@@ -143,8 +160,23 @@ struct Engine::Impl {
             .receive([](Drained) {}, [](caf::error&) {});
       }
       caf::anon_send(sink, Quit{});
-      system.await_all_actors_done();
+      await_actors();
     });
+  }
+
+  /// Returns when all actors have ended, or when only batchers are left whose step is stuck.
+  void await_actors() {
+    if (options.step_stall_ms_max == 0) return system.await_all_actors_done();
+    const auto until =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(options.step_stall_ms_max);
+    const auto alive = [this] { return system.registry().running(); };
+    while (alive() > counters->stuck_batchers && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (alive() != 0) {
+      log_error(
+          "a forward pass has not ended; the engine stops without it, and what it uses stays in memory");
+      stuck = true;
+    }
   }
 
   std::shared_ptr<const Model> model;
@@ -153,6 +185,7 @@ struct Engine::Impl {
   std::shared_ptr<Counters> counters;
   std::atomic<StreamTag> next_tag{1};
   std::once_flag stopped;
+  bool stuck = false;  // after stop(): some actor will not end
   SystemConfig config;
   caf::actor_system system;  // its destructor waits for all actors
   EventSinkActor sink;
@@ -165,6 +198,8 @@ struct Stream::Impl {
   std::shared_ptr<StreamChannel> channel = std::make_shared<StreamChannel>();
   std::uint32_t credit_step = 1;  // tokens read between two Consumed messages
   std::uint32_t unreported = 0;   // tokens read since the last
+  TimePoint reported = std::chrono::steady_clock::now();
+  TimePoint::duration report_interval{};  // a reader as slow as this is seen to read all the same
   bool ended = false;
 
   ~Impl() {
@@ -178,11 +213,16 @@ struct Stream::Impl {
   std::optional<TokenEvent> next(std::optional<TimePoint> until) {
     if (ended) return std::nullopt;
     auto event = channel->next(until, ended);
-    if (event && event->token != no_token && ++unreported == credit_step) {
-      if (const auto running = engine.lock()) caf::anon_send(running->router, Consumed{request, unreported});
-      unreported = 0;
-    }
+    if (event && event->token != no_token) give_credit();
     return event;
+  }
+
+  void give_credit() {
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (++unreported < credit_step && now - reported < report_interval) return;
+    if (const auto running = engine.lock()) caf::anon_send(running->router, Consumed{request, unreported});
+    unreported = 0;
+    reported = now;
   }
 };
 
@@ -225,6 +265,7 @@ Result<std::unique_ptr<Engine>> Engine::start(std::shared_ptr<const Model> model
 Engine::Engine(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() {
   impl_->stop();
+  if (impl_->stuck) keep_for_good(impl_);
 }
 
 const Model& Engine::model() const noexcept {
@@ -246,6 +287,9 @@ Result<Stream> Engine::open_stream(const GenerationRequest& request) {
   stream->request = *admitted;
   // Credit goes back in halves of the window: few messages, and the generator is not kept waiting for them.
   stream->credit_step = std::max<std::uint32_t>(1, window / 2);
+  const std::uint32_t stall_ms = impl_->options.reader_stall_ms_max;
+  stream->report_interval =
+      stall_ms == 0 ? TimePoint::duration::max() : std::chrono::milliseconds(stall_ms) / 8;
   return Stream(std::move(stream));
 }
 

@@ -112,6 +112,9 @@ std::string to_prometheus(const Metrics& metrics) {
   out.counter("generation_tokens_total", "Generated tokens.", s.completion_tokens);
   out.counter("replays_total", "Requests resumed after a fault.", s.replays);
   out.counter("restarts_total", "Generators and batchers restarted after a fault.", s.restarts);
+  out.counter("reader_stalls_total", "Streams ended because their readers stopped reading.", s.reader_stalls);
+  out.counter("step_stalls_total", "Forward passes that were given up.", s.step_stalls);
+  out.gauge("stuck_batchers", "Batchers that were given up and have not returned yet.", s.stuck_batchers);
   out.histogram("request_queue_time_seconds", "Time from submission to a generator.", metrics.queue_time);
   out.histogram("time_to_first_token_seconds", "Time from submission to the first generated token.",
                 metrics.time_to_first_token);
