@@ -26,6 +26,7 @@ std::uint32_t Flight::credit() const {
 StreamEnd Flight::end(FinishReason reason, TimePoint now) const {
   StreamEnd end;
   end.tag = submission.tag;
+  end.request = id;
   end.reason = reason;
   end.usage.prompt_tokens = static_cast<std::uint32_t>(submission.work->prompt.size());
   end.usage.completion_tokens = static_cast<std::uint32_t>(emitted.size());

@@ -38,6 +38,8 @@ struct Flight {
   std::uint32_t credit() const;
   /// Whether the reader has to take something before the next token.
   bool paused() const { return submission.window_tokens != 0 && credit() == 0; }
+  StreamToken token(TokenEvent event) const { return {submission.tag, id, std::move(event)}; }
+  StreamError error(Error error) const { return {submission.tag, id, std::move(error)}; }
   /// Its one answer, unless it failed.
   StreamEnd end(FinishReason reason, TimePoint now) const;
 };

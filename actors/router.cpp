@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
@@ -26,6 +27,14 @@ class RouterState {
   using Self = RouterActor::stateful_pointer<RouterState>;
 
   RouterState() = default;
+  /// However the router ends, so do its generators and its batcher.
+  ~RouterState() {
+    if (!crew_) return;
+    for (const GeneratorActor& generator : crew_->generators()) caf::anon_send(generator, Quit{});
+    if (crew_->batcher()) caf::anon_send(crew_->batcher(), Quit{});
+  }
+  RouterState(const RouterState&) = delete;
+  RouterState& operator=(const RouterState&) = delete;
 
   void start(Self self, const RouterConfig& config) {
     self_ = self;
@@ -88,8 +97,7 @@ class RouterState {
     draining_ = true;
     auto promise = self_->make_response_promise<Drained>();
     drained_.push_back(promise);
-    const TimePoint deadline = now() + milliseconds(m.drain_ms);
-    drain_deadline_ = drain_deadline_ ? std::min(*drain_deadline_, deadline) : deadline;
+    drain_deadline_ = std::min(drain_deadline_.value_or(TimePoint::max()), now() + milliseconds(m.drain_ms));
     set_timer();
     if (flights_->empty()) complete_drain();
     return promise;
@@ -114,7 +122,7 @@ class RouterState {
         set_timer();
       }
     }
-    self_->send(flight->submission.sink, StreamToken{flight->submission.tag, std::move(m.event)});
+    self_->send(flight->submission.sink, flight->token(std::move(m.event)));
   }
 
   void ended(const Ended& m) {
@@ -199,8 +207,7 @@ class RouterState {
     pages_used_ += flight.pages;
     publish(config_.counters->requests_running, ++running_);
     accounts_->assigned(flight, now());
-    const std::uint32_t tokens_max = flights_->tokens_max(flight);
-    self_->send(crew_->batcher(), OpenSequence{flight.sequence, tokens_max});
+    self_->send(crew_->batcher(), OpenSequence{flight.sequence, flights_->tokens_max(flight)});
 
     Assignment job;
     job.request = flight.id;
@@ -255,7 +262,7 @@ class RouterState {
   void fail(Flight& flight, const Error& error) {
     release(flight, GeneratorIs::busy);
     accounts_->failed(error);
-    self_->send(flight.submission.sink, StreamError{flight.submission.tag, error});
+    self_->send(flight.submission.sink, flight.error(error));
     forget(flight);
   }
 
@@ -303,6 +310,7 @@ class RouterState {
   void go_on(Concerns concerns, Judge judge) {
     if (crew_->failed()) {
       while (const auto id = flights_->any()) fail(*flights_->find(*id), engine_failed());
+      if (config_.quits_when_failed) self_->quit(make_error(engine_failed()));
     }
     for (const RequestId id : flights_->select(concerns)) {
       Flight& flight = *flights_->find(id);
@@ -332,8 +340,6 @@ class RouterState {
   void complete_drain() {
     for (auto& promise : drained_) promise.deliver(Drained{});
     drained_.clear();
-    for (const GeneratorActor& generator : crew_->generators()) self_->send(generator, Quit{});
-    if (crew_->batcher()) self_->send(crew_->batcher(), Quit{});
     self_->quit();
   }
 

@@ -9,7 +9,8 @@
 //
 // Threads: every member of Engine may be called from any thread at any time. A Stream is used by one thread
 // at a time, except cancel(). No callback is ever run on a thread of the engine: callbacks run on the thread
-// that called the function they were given to, so a slow one slows its own stream only.
+// that called the function they were given to, so a slow one slows its own stream only. Programs with an
+// event loop, which must not wait, have asio.hpp, actors.hpp (CAF) and, for other loops, polled_stream.hpp.
 // Errors: values (error.hpp); nothing throws.
 // The same (model file, prompt, options, seed) gives the same tokens, whatever else is running.
 
@@ -122,6 +123,7 @@ class Engine {
   void stop();
 
  private:
+  friend class EngineDoor;  // polled_stream.hpp: for event loops
   explicit Engine(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;
 };

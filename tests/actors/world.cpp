@@ -70,7 +70,7 @@ class TestingConfig : public caf::actor_system_config {
   TestingConfig() { set("scheduler.policy", caf::atom("testing")); }
 };
 
-SinkActor::behavior_type recorder(std::map<StreamTag, Record>* records) {
+StreamReader::behavior_type recorder(std::map<StreamTag, Record>* records) {
   return {
       [records](const StreamToken& m) {
         Record& record = (*records)[m.tag];
@@ -123,7 +123,7 @@ World::World(EngineOptions options, std::size_t kv_pages_max)
     : model(toy_model()), system_(std::make_unique<System>()) {
   set_log_level(LogLevel::off);  // the faults are on purpose
   if (options.context_tokens == 0) options.context_tokens = 512;
-  sink_ = system_->actors.spawn([this](SinkActor::pointer) { return recorder(&records); });
+  sink_ = system_->actors.spawn([this](StreamReader::pointer) { return recorder(&records); });
   BatcherConfig batcher_config;
   batcher_config.counters = counters;
   batcher_config.step_tokens_max = options.step_tokens_max;

@@ -97,7 +97,7 @@ class World {
  private:
   struct System;  // CAF's: too heavy for a header
   std::unique_ptr<System> system_;
-  SinkActor sink_;
+  StreamReader sink_;
   RouterActor router_;
   StreamTag next_tag_ = 1;
 };
