@@ -16,7 +16,9 @@ struct BatcherConfig {
   std::shared_ptr<Counters> counters;
   std::shared_ptr<StepLease> lease;  ///< of this batcher alone
   std::uint32_t step_tokens_max = 256;
+  double step_stretch_max = 2;
   std::uint32_t straggler_wait_us = 2000;
+  bool prefix_cache = true;  ///< requests that begin alike share what was computed for the beginning
   /// A thread of its own, because a step blocks for as long as it computes. Off under a deterministic
   /// scheduler.
   bool detached = true;

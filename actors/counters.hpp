@@ -73,6 +73,8 @@ struct Counters {
   // Written by the batcher.
   Histogram step_tokens;
   Histogram step_time;
+  Counter prefix_tokens_asked{0};   // prompt tokens of sequences that began
+  Counter prefix_tokens_reused{0};  // of them, not computed again
   Counter kv_pages_used{0};
   Counter kv_pages_peak{0};
 

@@ -64,10 +64,14 @@ std::optional<std::vector<SequenceId>> Crew::give_up_stuck_batcher(TimePoint now
   if (!batcher_) return std::nullopt;
   const std::uint64_t step = lease_->running();
   if (!step_watch_.overdue(step, now)) return std::nullopt;
-  auto sequences = lease_->give_up(step);
-  if (!sequences) return std::nullopt;
-  bump(counters_->step_stalls);
+  // Counted first: it may return, and count itself off, at any time.
   const std::uint32_t stuck = counters_->stuck_batchers.fetch_add(1, std::memory_order_relaxed) + 1;
+  auto sequences = lease_->give_up(step);
+  if (!sequences) {
+    counters_->stuck_batchers.fetch_sub(1, std::memory_order_relaxed);
+    return std::nullopt;
+  }
+  bump(counters_->step_stalls);
   batcher_died("a step of " + std::to_string(sequences->size()) + " sequences did not end in " +
                    std::to_string(step_stall_ms_max_) + " ms, step_stall_ms_max",
                now);

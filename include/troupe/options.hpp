@@ -49,9 +49,19 @@ struct EngineOptions {
   std::uint64_t kv_bytes_max = 0;
   KvPrecision kv_precision = KvPrecision::automatic;
 
-  /// Rows of one forward pass. Decodes go first; prefill chunks fill up to this. Larger is faster prefill,
-  /// smaller is a shorter pause for the streams that run meanwhile.
+  /// Keep what was computed for the beginnings of prompts and answers as long as the KV cache has room that
+  /// nobody needs, for requests that begin with the same tokens: the next turn of a chat, a shared system
+  /// prompt. Changes no bits. What is kept longest without use goes first.
+  bool prefix_cache = true;
+
+  /// Rows of one forward pass. Decodes go first; prefill chunks fill up to this, or to what step_stretch_max
+  /// allows.
   std::uint32_t step_tokens_max = 256;
+
+  /// How much longer a step may take for the prompts in it while streams run, as a multiple, at least 1: what
+  /// it takes is measured, and prompts are cut accordingly. Larger is faster prefill; smaller is a steadier
+  /// pace of the streams. Steps of up to 5 ms are not cut: nobody notices those.
+  double step_stretch_max = 2;
 
   /// Tokens that a stream may be ahead of its reader. When they are used up its generator pauses.
   std::uint32_t stream_window_tokens = 64;

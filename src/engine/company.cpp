@@ -46,7 +46,9 @@ RouterActor spawn_company(caf::actor_system& system, const Company& company, boo
   BatcherConfig batcher;
   batcher.counters = company.counters;
   batcher.step_tokens_max = options.step_tokens_max;
+  batcher.step_stretch_max = options.step_stretch_max;
   batcher.straggler_wait_us = options.straggler_wait_us;
+  batcher.prefix_cache = options.prefix_cache;
   batcher.make_stepper = [prepared = company.first_stepper,
                           make = stepper_maker(company.model, company.resolved)] {
     return *prepared ? std::move(*prepared) : make();

@@ -69,6 +69,7 @@ std::string to_json(const Metrics& metrics) {
         {"by_outcome", json_counts(metrics.requests_by_outcome)},
         {"refused", json_counts(metrics.refusals_by_code)}}},
       {"tokens", {{"prompt", s.prompt_tokens}, {"generation", s.completion_tokens}}},
+      {"prefix_cache", {{"queries", s.prompt_tokens_asked}, {"hits", s.prompt_tokens_reused}}},
       {"kv_pages", {{"total", s.kv_pages_total}, {"used", s.kv_pages_used}, {"peak", s.kv_pages_peak}}},
       {"generators", s.generators},
       {"replays", s.replays},

@@ -6,6 +6,7 @@
 #include "actors/admission.hpp"
 #include "actors/batch_plan.hpp"
 #include "actors/restart_budget.hpp"
+#include "actors/step_budget.hpp"
 #include "actors/stop_rule.hpp"
 #include "support/catch.hpp"
 #include "support/toy_model.hpp"
@@ -104,6 +105,44 @@ TEST_CASE("a sequence that must be alone gets a step of its own, by turns", "[ac
   CHECK(alone[0].tokens == 4);
   CHECK(plan_step(std::vector<PendingRows>{{2, 9, 1, true}}, 4, false).size() == 1);
   CHECK(plan_step({}, 4, false).empty());
+}
+
+TEST_CASE("prompts get the rows that stretch a running stream's step no more than allowed", "[actors]") {
+  StepBudget budget(256, 2);
+  CHECK(budget.rows_for(4) == 256);  // nothing is known yet
+  // 10 ms for the weights, and half a millisecond a row.
+  const auto cost = [](std::size_t rows) {
+    return StepBudget::Duration(0.010 + 0.0005 * static_cast<double>(rows));
+  };
+  budget.observe(256, cost(256));
+  budget.observe(4, cost(4));
+  budget.observe(32, cost(32));
+  CHECK(budget.expect(18)->count() == Approx(cost(18).count()));
+  CHECK(budget.rows_for(0) == 256);
+  CHECK(budget.rows_for(4) == 28);  // 12 ms stretched to 24
+  CHECK(budget.rows_for(250) == 256);
+  CHECK(StepBudget(256, 2).expect(1) == std::nullopt);
+}
+
+TEST_CASE("prompts move on however tight the budget, and short steps are not cut", "[actors]") {
+  StepBudget tight(256, 1);
+  tight.observe(1, StepBudget::Duration(0.1));
+  tight.observe(256, StepBudget::Duration(10));
+  CHECK(tight.rows_for(1) == 1 + StepBudget::rows_min);
+  CHECK(tight.rows_for(256) == 256);
+  StepBudget fast(256, 2);
+  fast.observe(1, StepBudget::Duration(0.0001));
+  fast.observe(256, StepBudget::Duration(0.004));
+  CHECK(fast.rows_for(1) == 256);
+}
+
+TEST_CASE("what a step takes is learned anew when it changes", "[actors]") {
+  StepBudget budget(256, 2);
+  budget.observe(1, StepBudget::Duration(0.010));
+  budget.observe(200, StepBudget::Duration(0.05));
+  const std::size_t before = budget.rows_for(1);
+  for (int i = 0; i < 50; ++i) budget.observe(200, StepBudget::Duration(0.2));
+  CHECK(budget.rows_for(1) < before);
 }
 
 TEST_CASE("the queue refuses beyond its bound of requests or tokens", "[actors]") {
