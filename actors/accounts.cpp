@@ -31,6 +31,11 @@ void Accounts::token(Flight& flight, TimePoint now) {
   flight.last_token = now;
 }
 
+void Accounts::failed(const Error& error) {
+  bump(counters_->requests_failed);
+  if (error.code == Errc::reader_stalled) bump(counters_->reader_stalls);
+}
+
 void Accounts::finished(const StreamEnd& end) {
   bump(counters_->finished[static_cast<std::size_t>(end.reason)]);
   if (end.reason != FinishReason::stop && end.reason != FinishReason::length) return;

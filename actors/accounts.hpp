@@ -23,7 +23,7 @@ class Accounts {
   void reader_back(Flight& flight, TimePoint now) { flight.last_token = now; }
   void replayed() { bump(counters_->replays); }
   void finished(const StreamEnd& end);
-  void failed() { bump(counters_->requests_failed); }
+  void failed(const Error& error);
 
  private:
   std::shared_ptr<Counters> counters_;

@@ -72,8 +72,13 @@ EngineStats Counters::stats() const {
   stats.generators = generators;
   stats.replays = replays;
   stats.restarts = restarts;
+  stats.reader_stalls = reader_stalls;
+  stats.step_stalls = step_stalls;
+  stats.stuck_batchers = stuck_batchers;
   stats.prompt_tokens = prompt_tokens;
   stats.completion_tokens = completion_tokens;
+  stats.prompt_tokens_asked = prefix_tokens_asked;
+  stats.prompt_tokens_reused = prefix_tokens_reused;
   stats.steps = step_tokens.count();
   stats.step_rows = static_cast<std::uint64_t>(step_tokens.sum());
   stats.step_seconds = step_time.sum();

@@ -17,7 +17,7 @@ namespace troupe {
 
 using Counter = std::atomic<std::uint64_t>;
 
-constexpr std::size_t errc_count = static_cast<std::size_t>(Errc::fault) + 1;
+constexpr std::size_t errc_count = static_cast<std::size_t>(Errc::reader_stalled) + 1;
 constexpr std::size_t finish_reason_count = static_cast<std::size_t>(FinishReason::deadline) + 1;
 
 inline void bump(Counter& counter, std::uint64_t by = 1) noexcept {
@@ -59,6 +59,8 @@ struct Counters {
   std::atomic<std::uint32_t> generators{0};
   Counter replays{0};
   Counter restarts{0};
+  Counter reader_stalls{0};
+  Counter step_stalls{0};
   Counter prompt_tokens{0};
   Counter completion_tokens{0};
   Histogram queue_time;
@@ -71,8 +73,13 @@ struct Counters {
   // Written by the batcher.
   Histogram step_tokens;
   Histogram step_time;
+  Counter prefix_tokens_asked{0};   // prompt tokens of sequences that began
+  Counter prefix_tokens_reused{0};  // of them, not computed again
   Counter kv_pages_used{0};
   Counter kv_pages_peak{0};
+
+  /// Batchers that were given up and whose step has not ended yet: raised by the router, lowered by them.
+  std::atomic<std::uint32_t> stuck_batchers{0};
 
   /// Both leave out what only the engine knows: the model's name and kv_pages_total.
   EngineStats stats() const;

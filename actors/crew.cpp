@@ -9,6 +9,14 @@ namespace troupe {
 
 using std::chrono::milliseconds;
 
+namespace {
+
+// A request that breaks every step it is in leaves two behind, the shared one and its own. Each holds a KV
+// cache and kernel threads, so this is how much of the machine may be lost before it is better to say so.
+constexpr std::uint32_t stuck_batchers_max = 4;
+
+}  // namespace
+
 Crew::Crew(const EngineOptions& options, Spawn spawn, std::shared_ptr<Counters> counters)
     : spawn_(std::move(spawn)),
       counters_(std::move(counters)),
@@ -16,7 +24,9 @@ Crew::Crew(const EngineOptions& options, Spawn spawn, std::shared_ptr<Counters> 
       restarts_max_(options.restarts_max),
       restart_window_ms_(options.restart_window_ms),
       budget_(options.restarts_max, milliseconds(options.restart_window_ms),
-              milliseconds(options.restart_backoff_ms)) {}
+              milliseconds(options.restart_backoff_ms)),
+      step_watch_(milliseconds(options.step_stall_ms_max)),
+      step_stall_ms_max_(options.step_stall_ms_max) {}
 
 bool Crew::generator_available(TimePoint now) const {
   if (!idle_.empty()) return true;
@@ -41,12 +51,33 @@ void Crew::give_back(const GeneratorActor& generator) {
 bool Crew::keep_batcher(TimePoint now, std::string& why) {
   if (batcher_ || failed() || now < batcher_not_before_) return true;
   try {
-    batcher_ = spawn_.batcher();
+    lease_ = std::make_shared<StepLease>();
+    batcher_ = spawn_.batcher(lease_);
   } catch (const std::exception& e) {
     why = e.what();
     return false;
   }
   return true;
+}
+
+std::optional<std::vector<SequenceId>> Crew::give_up_stuck_batcher(TimePoint now) {
+  if (!batcher_) return std::nullopt;
+  const std::uint64_t step = lease_->running();
+  if (!step_watch_.overdue(step, now)) return std::nullopt;
+  // Counted first: it may return, and count itself off, at any time.
+  const std::uint32_t stuck = counters_->stuck_batchers.fetch_add(1, std::memory_order_relaxed) + 1;
+  auto sequences = lease_->give_up(step);
+  if (!sequences) {
+    counters_->stuck_batchers.fetch_sub(1, std::memory_order_relaxed);
+    return std::nullopt;
+  }
+  bump(counters_->step_stalls);
+  batcher_died("a step of " + std::to_string(sequences->size()) + " sequences did not end in " +
+                   std::to_string(step_stall_ms_max_) + " ms, step_stall_ms_max",
+               now);
+  if (!failed() && stuck > stuck_batchers_max)
+    fail(std::to_string(stuck) + " steps do not end; what they hold would use up the machine");
+  return sequences;
 }
 
 bool Crew::is_batcher(const caf::actor_addr& address) const {
@@ -86,10 +117,14 @@ TimePoint Crew::not_before(const std::string& what, TimePoint now) {
     log_warning(what + " and is started again");
     return now + *pause;
   }
-  failure_ = what + " more than " + std::to_string(restarts_max_) + " times in " +
-             std::to_string(restart_window_ms_) + " ms";
-  log_error(failure_);
+  fail(what + " more than " + std::to_string(restarts_max_) + " times in " +
+       std::to_string(restart_window_ms_) + " ms");
   return now;
+}
+
+void Crew::fail(const std::string& what) {
+  failure_ = what;
+  log_error(failure_);
 }
 
 }  // namespace troupe

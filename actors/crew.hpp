@@ -12,6 +12,7 @@
 #include "actors/counters.hpp"
 #include "actors/messages.hpp"
 #include "actors/restart_budget.hpp"
+#include "actors/step_lease.hpp"
 #include "troupe/options.hpp"
 
 namespace troupe {
@@ -21,7 +22,7 @@ class Crew {
  public:
   struct Spawn {  ///< what it gets its actors from; the router monitors them
     std::function<GeneratorActor()> generator;
-    std::function<BatcherActor()> batcher;
+    std::function<BatcherActor(std::shared_ptr<StepLease>)> batcher;
   };
 
   Crew(const EngineOptions& options, Spawn spawn, std::shared_ptr<Counters> counters);
@@ -44,6 +45,10 @@ class Crew {
   /// memory; `why` says it, and its restart is to be considered as after a death.
   bool keep_batcher(TimePoint now, std::string& why);
 
+  /// Gives the batcher up when its step does not end: it counts as dead then, and this returns the sequences
+  /// that took part in the step. What it holds stays alive until the step ends.
+  std::optional<std::vector<SequenceId>> give_up_stuck_batcher(TimePoint now);
+
   // ---- deaths ----
 
   /// Whom an actor's end concerns.
@@ -64,6 +69,7 @@ class Crew {
 
  private:
   TimePoint not_before(const std::string& what, TimePoint now);
+  void fail(const std::string& what);
 
   Spawn spawn_;
   std::shared_ptr<Counters> counters_;
@@ -74,6 +80,9 @@ class Crew {
   std::set<GeneratorActor> generators_;  // alive
   std::vector<GeneratorActor> idle_;     // of them
   BatcherActor batcher_;
+  std::shared_ptr<StepLease> lease_;  // of batcher_
+  StepWatch step_watch_;
+  std::uint32_t step_stall_ms_max_;
   TimePoint generator_not_before_{};
   TimePoint batcher_not_before_{};
   std::string failure_;

@@ -10,6 +10,7 @@
 
 #include "actors/accounts.hpp"
 #include "actors/crew.hpp"
+#include "actors/fault_policy.hpp"
 #include "actors/flight_board.hpp"
 #include "actors/validate.hpp"
 #include "base/check.hpp"
@@ -41,9 +42,10 @@ class RouterState {
     const EngineOptions& o = config_.options;
     flights_.emplace(o.queue_requests_max, o.queue_tokens_max, o.context_tokens);
     accounts_.emplace(config_.counters);
+    faults_.emplace(o);
     const auto monitored = [this](auto spawn) {
-      return [this, spawn] {
-        auto actor = spawn();
+      return [this, spawn](const auto&... arguments) {
+        auto actor = spawn(arguments...);
         self_->monitor(actor);
         return actor;
       };
@@ -82,8 +84,12 @@ class RouterState {
   void consumed(const Consumed& m) {
     Flight* flight = flights_->find(m.request);
     if (flight == nullptr) return;
-    if (flight->paused()) accounts_->reader_back(*flight, now());
     flight->consumed += m.tokens;
+    if (flight->reader_due && !flight->paused()) {
+      accounts_->reader_back(*flight, now());
+      flights_->reader_back(*flight);
+      set_timer();
+    }
     if (flight->generator) self_->send(flight->generator, Credit{m.request, flight->epoch, m.tokens});
   }
 
@@ -108,8 +114,13 @@ class RouterState {
     } else {
       TROUPE_CHECK(m.event.index == flight->emitted.size());
       accounts_->token(*flight, now());
+      flights_->served_token(*flight);
       flight->emitted.push_back(m.event.token);
       flight->alone = false;  // past the step that it was suspected of breaking
+      if (flight->paused()) {
+        flights_->await_reader(*flight, reader_due());
+        set_timer();
+      }
     }
     self_->send(flight->submission.sink, flight->token(std::move(m.event)));
   }
@@ -122,18 +133,12 @@ class RouterState {
     dispatch();
   }
 
-  /// A step with it failed: once more, alone; a second time is its own fault.
   void faulted(const Faulted& m) {
     Flight* flight = flights_->current(m.request, m.epoch);
     if (flight == nullptr) return;
+    log_warning("request " + std::to_string(m.request) + ": " + m.error.message);
     release(*flight, GeneratorIs::idle);
-    if (m.final || flight->alone || ++flight->replays > config_.options.replays_max) {
-      fail(*flight, m.error);
-    } else {
-      log_warning("request " + std::to_string(m.request) + " is replayed alone: " + m.error.message);
-      flight->alone = true;
-      replay(*flight);
-    }
+    recover(*flight, faults_->step_failed(*flight, m.error, m.final));
     dispatch();
   }
 
@@ -142,6 +147,8 @@ class RouterState {
     timer_.reset();
     const TimePoint now = this->now();
     while (const auto late = flights_->overdue(now)) finish(*flights_->find(*late), FinishReason::deadline);
+    while (const auto late = flights_->stalled(now)) fail(*flights_->find(*late), reader_stalled());
+    if (const auto stuck = crew_->give_up_stuck_batcher(now)) step_stuck(*stuck);
     keep_batcher();
     if (drain_deadline_ && *drain_deadline_ <= now) {
       while (const auto id = flights_->any()) finish(*flights_->find(*id), FinishReason::cancelled);
@@ -158,6 +165,21 @@ class RouterState {
   Admission refuse(Error error) {
     accounts_->refused(error);
     return {0, std::move(error)};
+  }
+
+  /// When the reader of a stream whose window fills up now must have taken something. It says so at least
+  /// each eighth of the time that it has, not each time.
+  TimePoint reader_due() {
+    const std::uint32_t wait_ms = config_.options.reader_stall_ms_max;
+    return wait_ms == 0 ? TimePoint::max() : now() + milliseconds(wait_ms + wait_ms / 8);
+  }
+
+  Error reader_stalled() const {
+    return {
+        Errc::reader_stalled,
+        "the reader took nothing for " + std::to_string(config_.options.reader_stall_ms_max) +
+            " ms, reader_stall_ms_max, while its window was full; read faster, cancel, or raise the limit",
+        0};
   }
 
   Error engine_failed() const { return {Errc::fault, "the engine has failed: " + crew_->failure(), 0}; }
@@ -217,7 +239,10 @@ class RouterState {
     ++flight.epoch;
   }
 
-  void replay(const Flight& flight) {
+  /// Ends it with the error that the fault comes to, or lets it wait for another generator.
+  void recover(Flight& flight, const std::optional<Error>& verdict) {
+    release(flight, GeneratorIs::busy);
+    if (verdict) return fail(flight, *verdict);
     accounts_->replayed();
     flights_->wait_again(flight);
   }
@@ -236,7 +261,7 @@ class RouterState {
   /// The one answer of a request that did.
   void fail(Flight& flight, const Error& error) {
     release(flight, GeneratorIs::busy);
-    accounts_->failed();
+    accounts_->failed(error);
     self_->send(flight.submission.sink, flight.error(error));
     forget(flight);
   }
@@ -258,47 +283,51 @@ class RouterState {
     const GeneratorActor dead = crew_->find_generator(m.source);
     if (!dead) return;
     crew_->generator_died(dead, caf::to_string(m.reason), now());
-    go_on_without(flights_->select([&](const Flight& flight) { return flight.generator == dead; }));
+    go_on([&](const Flight& flight) { return flight.generator == dead; },
+          [&](Flight& flight) { return faults_->interrupted(flight); });
     dispatch();
   }
 
   void batcher_down(const std::string& why) {
     crew_->batcher_died(why, now());
-    go_on_without(flights_->select([](const Flight& flight) { return flight.generator != nullptr; }));
+    go_on([](const Flight& flight) { return flight.generator != nullptr; },
+          [&](Flight& flight) { return faults_->interrupted(flight); });
   }
 
-  /// After a death: the requests that it `interrupted` are replayed, or, after too many deaths, all get their
-  /// error.
-  void go_on_without(const std::vector<RequestId>& interrupted) {
+  void step_stuck(const std::vector<SequenceId>& sequences) {
+    const auto suspect = [&](const Flight& flight) {
+      return std::find(sequences.begin(), sequences.end(), flight.sequence) != sequences.end();
+    };
+    go_on([](const Flight& flight) { return flight.generator != nullptr; },
+          [&](Flight& flight) {
+            return suspect(flight) ? faults_->step_stuck(flight) : faults_->interrupted(flight);
+          });
+  }
+
+  /// After a death: the requests that it `concerns` recover as `judge` says, or, after too many deaths, all
+  /// get their error.
+  template <class Concerns, class Judge>
+  void go_on(Concerns concerns, Judge judge) {
     if (crew_->failed()) {
       while (const auto id = flights_->any()) fail(*flights_->find(*id), engine_failed());
       if (config_.quits_when_failed) self_->quit(make_error(engine_failed()));
-    } else {
-      interrupt(interrupted);
+    }
+    for (const RequestId id : flights_->select(concerns)) {
+      Flight& flight = *flights_->find(id);
+      recover(flight, judge(flight));
     }
     set_timer();
   }
 
-  /// Requests whose generator or batcher died go on elsewhere, unless they have been through that too often.
-  void interrupt(const std::vector<RequestId>& ids) {
-    for (const RequestId id : ids) {
-      Flight& flight = *flights_->find(id);
-      release(flight, GeneratorIs::busy);
-      if (++flight.replays <= config_.options.replays_max) {
-        replay(flight);
-      } else {
-        fail(flight,
-             {Errc::fault, "the request was interrupted " + std::to_string(flight.replays) + " times", 0});
-      }
-    }
-  }
-
-  /// Wakes the router for what is due next. Never sleeps long: a pending timer keeps an actor alive after its
-  /// end, and with it the whole system.
+  /// Wakes the router for what is due next, and now and then while requests run: to watch their steps, and
+  /// because glibc's condition variables can lose a wake-up before 2.41 (its bug 25847): CAF's workers then
+  /// sleep beside a full queue until something else is put into it. Never sleeps long: a pending timer keeps
+  /// an actor alive after its end, and with it the whole system.
   void set_timer() {
     std::optional<TimePoint> next = flights_->next_deadline();
     const auto consider = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
     if (drain_deadline_) consider(*drain_deadline_);
+    if (running_ > flights_->running_paused()) consider(now() + StepWatch::interval);
     if (const auto start = crew_->next_start(flights_->waiting() != 0)) consider(*start);
     if (!next) return;
     const TimePoint now = this->now();
@@ -322,6 +351,7 @@ class RouterState {
   // Requests.
   std::optional<FlightBoard> flights_;
   std::optional<Accounts> accounts_;
+  std::optional<FaultPolicy> faults_;
   std::optional<Crew> crew_;  // generators and batcher
   SequenceId next_sequence_ = 1;
   std::uint32_t running_ = 0;

@@ -6,6 +6,7 @@
 
 #include "actors/counters.hpp"
 #include "actors/messages.hpp"
+#include "actors/step_lease.hpp"
 #include "troupe/model.hpp"
 #include "troupe/options.hpp"
 
@@ -20,7 +21,7 @@ struct RouterConfig {
   /// and refuses.
   bool quits_when_failed = false;
   std::function<GeneratorActor()> make_generator;
-  std::function<BatcherActor()> make_batcher;
+  std::function<BatcherActor(std::shared_ptr<StepLease>)> make_batcher;
 };
 
 /// Spawns the router, which spawns its batcher at once and generators as they are needed, up to

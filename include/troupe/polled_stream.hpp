@@ -12,6 +12,7 @@ namespace troupe {
 
 class StreamHost;     // internal
 class PolledChannel;  // internal
+class ReaderCredit;   // internal
 
 /// Is told that a PolledStream has something new.
 class Waker {
@@ -66,13 +67,12 @@ class PolledStream {
  private:
   friend class EngineDoor;
   PolledStream(std::weak_ptr<StreamHost> host, std::shared_ptr<PolledChannel> channel,
-               std::uint32_t credit_step);
+               std::unique_ptr<ReaderCredit> credit);
   void let_go();
 
   std::weak_ptr<StreamHost> host_;
   std::shared_ptr<PolledChannel> channel_;
-  std::uint32_t credit_step_ = 1;  // tokens taken between two reports to the generator
-  std::uint32_t unreported_ = 0;   // tokens taken since the last
+  std::unique_ptr<ReaderCredit> credit_;
 };
 
 /// A way to an engine that does not keep it alive. Copied freely and used from any thread.

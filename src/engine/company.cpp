@@ -46,12 +46,18 @@ RouterActor spawn_company(caf::actor_system& system, const Company& company, boo
   BatcherConfig batcher;
   batcher.counters = company.counters;
   batcher.step_tokens_max = options.step_tokens_max;
+  batcher.step_stretch_max = options.step_stretch_max;
   batcher.straggler_wait_us = options.straggler_wait_us;
+  batcher.prefix_cache = options.prefix_cache;
   batcher.make_stepper = [prepared = company.first_stepper,
                           make = stepper_maker(company.model, company.resolved)] {
     return *prepared ? std::move(*prepared) : make();
   };
-  router.make_batcher = [&system, batcher] { return spawn_batcher(system, batcher); };
+  router.make_batcher = [&system, batcher](std::shared_ptr<StepLease> lease) {
+    BatcherConfig fresh = batcher;
+    fresh.lease = std::move(lease);
+    return spawn_batcher(system, fresh);
+  };
   return spawn_router(system, router);
 }
 

@@ -2,20 +2,24 @@
 
 #include <algorithm>
 #include <atomic>
+#include <caf/actor_registry.hpp>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <mutex>
+#include <thread>
 
 #include "actors/encode.hpp"
 #include "actors/event_sink.hpp"
 #include "base/guard.hpp"
+#include "base/log.hpp"
 #include "base/try.hpp"
 #include "engine/batch_run.hpp"
 #include "engine/company.hpp"
 #include "engine/listeners.hpp"
 #include "engine/polled_channel.hpp"
+#include "engine/reader_credit.hpp"
 
 namespace troupe {
 namespace {
@@ -31,6 +35,16 @@ class SystemConfig : public caf::actor_system_config {
     set("scheduler.max-throughput", std::size_t{16});
   }
 };
+
+/// An actor system cannot end before its actors, so one with an actor that hangs is kept until the process
+/// ends.
+void keep_for_good(std::shared_ptr<void> engine) {
+  static std::mutex mutex;
+  // Never destroyed, and found by leak checkers.
+  static auto* const kept = new std::vector<std::shared_ptr<void>>();
+  const std::lock_guard lock(mutex);
+  kept->push_back(std::move(engine));
+}
 
 /// The moment `wait` from now; nullopt, for ever, when the clock does not reach that far.
 std::optional<TimePoint> after(std::chrono::milliseconds wait) {
@@ -105,7 +119,7 @@ struct Engine::Impl final : StreamHost {
   void consumed(RequestId request, std::uint32_t tokens) override {
     caf::anon_send(router, Consumed{request, tokens});
   }
-  std::uint32_t window_tokens() const override { return options.stream_window_tokens; }
+  const EngineOptions& stream_options() const override { return options; }
 
   void stop() {
     std::call_once(stopped, [this] {
@@ -115,8 +129,23 @@ struct Engine::Impl final : StreamHost {
             .receive([](Drained) {}, [](caf::error&) {});
       }
       caf::anon_send(sink, Quit{});
-      system.await_all_actors_done();
+      await_actors();
     });
+  }
+
+  /// Returns when all actors have ended, or when only batchers are left whose step is stuck.
+  void await_actors() {
+    if (options.step_stall_ms_max == 0) return system.await_all_actors_done();
+    const auto until =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(options.step_stall_ms_max);
+    const auto alive = [this] { return system.registry().running(); };
+    while (alive() > counters->stuck_batchers && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (alive() != 0) {
+      log_error(
+          "a forward pass has not ended; the engine stops without it, and what it uses stays in memory");
+      stuck = true;
+    }
   }
 
   std::shared_ptr<const Model> model;
@@ -125,6 +154,7 @@ struct Engine::Impl final : StreamHost {
   std::shared_ptr<Counters> counters;
   std::atomic<StreamTag> next_tag{1};
   std::once_flag stopped;
+  bool stuck = false;  // after stop(): some actor will not end
   SystemConfig config;
   caf::actor_system system;  // its destructor waits for all actors
   EventSinkActor sink;
@@ -135,8 +165,7 @@ struct Stream::Impl {
   std::weak_ptr<Engine::Impl> engine;
   RequestId request = 0;
   std::shared_ptr<StreamChannel> channel = std::make_shared<StreamChannel>();
-  std::uint32_t credit_step = 1;  // tokens read between two Consumed messages
-  std::uint32_t unreported = 0;   // tokens read since the last
+  ReaderCredit credit;
   bool ended = false;
 
   ~Impl() {
@@ -150,9 +179,10 @@ struct Stream::Impl {
   std::optional<TokenEvent> next(std::optional<TimePoint> until) {
     if (ended) return std::nullopt;
     auto event = channel->next(until, ended);
-    if (event && event->token != no_token && ++unreported == credit_step) {
-      if (const auto running = engine.lock()) running->consumed(request, unreported);
-      unreported = 0;
+    if (event && event->token != no_token) {
+      if (const std::uint32_t tokens = credit.take()) {
+        if (const auto running = engine.lock()) running->consumed(request, tokens);
+      }
     }
     return event;
   }
@@ -194,6 +224,7 @@ Result<std::unique_ptr<Engine>> Engine::start(std::shared_ptr<const Model> model
 Engine::Engine(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() {
   impl_->stop();
+  if (impl_->stuck) keep_for_good(impl_);
 }
 
 const Model& Engine::model() const noexcept {
@@ -213,8 +244,7 @@ Result<Stream> Engine::open_stream(const GenerationRequest& request) {
   }
   stream->engine = impl_;
   stream->request = *admitted;
-  // Credit goes back in halves of the window: few messages, and the generator is not kept waiting for them.
-  stream->credit_step = std::max<std::uint32_t>(1, window / 2);
+  stream->credit = ReaderCredit(window, impl_->options.reader_stall_ms_max);
   return Stream(std::move(stream));
 }
 

@@ -110,8 +110,14 @@ std::string to_prometheus(const Metrics& metrics) {
                metrics.refusals_by_code);
   out.counter("prompt_tokens_total", "Tokens of the prompts of admitted requests.", s.prompt_tokens);
   out.counter("generation_tokens_total", "Generated tokens.", s.completion_tokens);
+  out.counter("prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
+              s.prompt_tokens_asked);
+  out.counter("prefix_cache_hits_total", "Prompt tokens that the prefix cache had.", s.prompt_tokens_reused);
   out.counter("replays_total", "Requests resumed after a fault.", s.replays);
   out.counter("restarts_total", "Generators and batchers restarted after a fault.", s.restarts);
+  out.counter("reader_stalls_total", "Streams ended because their readers stopped reading.", s.reader_stalls);
+  out.counter("step_stalls_total", "Forward passes that were given up.", s.step_stalls);
+  out.gauge("stuck_batchers", "Batchers that were given up and have not returned yet.", s.stuck_batchers);
   out.histogram("request_queue_time_seconds", "Time from submission to a generator.", metrics.queue_time);
   out.histogram("time_to_first_token_seconds", "Time from submission to the first generated token.",
                 metrics.time_to_first_token);

@@ -23,7 +23,8 @@ class StreamHost {
                      std::shared_ptr<StreamListener> listener) = 0;
   virtual void cancel(RequestId request) = 0;
   virtual void consumed(RequestId request, std::uint32_t tokens) = 0;
-  virtual std::uint32_t window_tokens() const = 0;
+  /// The window and the patience that its streams have.
+  virtual const EngineOptions& stream_options() const = 0;
 };
 
 /// Thread-safe. Bounded by the stream's window, because taking events is what gives the generator credit.

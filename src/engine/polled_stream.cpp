@@ -1,8 +1,7 @@
 #include "troupe/polled_stream.hpp"
 
-#include <algorithm>
-
 #include "engine/polled_channel.hpp"
+#include "engine/reader_credit.hpp"
 
 namespace troupe {
 
@@ -99,8 +98,8 @@ void PolledChannel::wake(std::unique_lock<std::mutex> lock) {
 // ---- PolledStream ----------------------------------------------------------------------------------------
 
 PolledStream::PolledStream(std::weak_ptr<StreamHost> host, std::shared_ptr<PolledChannel> channel,
-                           std::uint32_t credit_step)
-    : host_(std::move(host)), channel_(std::move(channel)), credit_step_(credit_step) {}
+                           std::unique_ptr<ReaderCredit> credit)
+    : host_(std::move(host)), channel_(std::move(channel)), credit_(std::move(credit)) {}
 
 PolledStream::PolledStream(PolledStream&&) noexcept = default;
 
@@ -109,8 +108,7 @@ PolledStream& PolledStream::operator=(PolledStream&& other) noexcept {
   let_go();
   host_ = std::move(other.host_);
   channel_ = std::move(other.channel_);
-  credit_step_ = other.credit_step_;
-  unreported_ = other.unreported_;
+  credit_ = std::move(other.credit_);
   return *this;
 }
 
@@ -126,10 +124,10 @@ void PolledStream::let_go() {
 
 std::optional<TokenEvent> PolledStream::next() {
   auto event = channel_->next();
-  if (event && event->token != no_token && ++unreported_ == credit_step_) {
+  if (!event || event->token == no_token) return event;
+  if (const std::uint32_t tokens = credit_->take()) {
     // Tokens come after their request's admission, so its id is known.
-    if (const auto host = host_.lock()) host->consumed(channel_->request(), unreported_);
-    unreported_ = 0;
+    if (const auto host = host_.lock()) host->consumed(channel_->request(), tokens);
   }
   return event;
 }
@@ -154,15 +152,16 @@ void PolledStream::wake_on(Until until, std::shared_ptr<Waker> waker) {
 
 PolledStream EngineDoor::open(const GenerationRequest& request, PolledStream::Reads reads) const {
   const auto host = host_.lock();
-  const std::uint32_t window = host && reads == PolledStream::Reads::tokens ? host->window_tokens() : 0;
+  const EngineOptions options = host ? host->stream_options() : EngineOptions();
+  const std::uint32_t window = reads == PolledStream::Reads::tokens ? options.stream_window_tokens : 0;
   auto channel = std::make_shared<PolledChannel>(host_, reads);
   if (host) {
     host->begin(request, window, channel);
   } else {
     channel->on_error(engine_stopped());
   }
-  // Credit goes back in halves of the window: few messages, and the generator is not kept waiting for them.
-  return PolledStream(host_, std::move(channel), std::max<std::uint32_t>(1, window / 2));
+  return PolledStream(host_, std::move(channel),
+                      std::make_unique<ReaderCredit>(window, options.reader_stall_ms_max));
 }
 
 }  // namespace troupe

@@ -14,7 +14,7 @@ using troupe::test::World;
 namespace {
 
 EngineOptions small_pool(std::uint32_t pool_max) {
-  EngineOptions options;
+  EngineOptions options = test::patient();
   options.pool_max = pool_max;
   return options;
 }
