@@ -21,7 +21,12 @@ class BatcherState {
   BatcherState() = default;
   /// However the batcher ends, its cache ends with it.
   ~BatcherState() {
-    if (config_.counters) config_.counters->kv_pages_used.store(0, std::memory_order_relaxed);
+    if (!config_.counters) return;
+    if (config_.lease->given_up()) {
+      config_.counters->stuck_batchers.fetch_sub(1, std::memory_order_relaxed);
+    } else {
+      config_.counters->kv_pages_used.store(0, std::memory_order_relaxed);
+    }
   }
   BatcherState(const BatcherState&) = delete;
   BatcherState& operator=(const BatcherState&) = delete;
@@ -81,8 +86,11 @@ class BatcherState {
     ++tick_number_;
     tick_sent_ = false;
     timer_set_ = false;
-    step();
-    schedule();
+    if (step()) {
+      schedule();
+    } else {
+      self_->quit();
+    }
   }
 
  private:
@@ -133,7 +141,8 @@ class BatcherState {
     }
   }
 
-  void step() {
+  /// False when it took so long that the router gave this batcher up.
+  bool step() {
     std::vector<PendingRows> pending;
     for (auto& [id, sequence] : sequences_) {
       if (sequence.waiting() == 0) continue;
@@ -141,11 +150,16 @@ class BatcherState {
       pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
     }
     const auto plan = plan_step(pending, budget_->rows_for(count_decodes(pending)), alone_turn_);
-    if (plan.empty()) return;
+    if (plan.empty()) return true;
     alone_turn_ = !alone_turn_;
 
     StepBatch batch;
-    for (const PlannedRows& rows : plan) add_rows(batch, rows);
+    std::vector<SequenceId> sequences;
+    for (const PlannedRows& rows : plan) {
+      add_rows(batch, rows);
+      sequences.push_back(rows.sequence);
+    }
+    config_.lease->begin(std::move(sequences));
     const auto begin = std::chrono::steady_clock::now();
     std::shared_ptr<const LogitsBlock> logits;
     std::string failure;
@@ -154,6 +168,7 @@ class BatcherState {
     } catch (const std::exception& e) {
       failure = e.what();
     }
+    if (!config_.lease->end()) return false;
     const auto time = std::chrono::steady_clock::now() - begin;
     if (logits) budget_->observe(batch.rows.size(), time);
     count(batch, time);
@@ -175,6 +190,7 @@ class BatcherState {
       ++answering_;
       self_->send(sequence.generator, LogitsRow{rows.sequence, logits, row++});
     }
+    return true;
   }
 
   /// Skips what others have computed already. Asked until the sequence's first step, because that may be in a
@@ -201,9 +217,8 @@ class BatcherState {
   }
 
   void count(const StepBatch& batch, std::chrono::nanoseconds time) {
-    config_.counters->steps.fetch_add(1, std::memory_order_relaxed);
-    config_.counters->step_rows.fetch_add(batch.rows.size(), std::memory_order_relaxed);
-    config_.counters->step_ns.fetch_add(static_cast<std::uint64_t>(time.count()), std::memory_order_relaxed);
+    config_.counters->step_tokens.record(static_cast<double>(batch.rows.size()));
+    config_.counters->step_time.record(std::chrono::duration<double>(time).count());
     publish_pages();
   }
 

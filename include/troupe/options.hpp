@@ -66,6 +66,19 @@ struct EngineOptions {
   /// Tokens that a stream may be ahead of its reader. When they are used up its generator pauses.
   std::uint32_t stream_window_tokens = 64;
 
+  /// How long a stream's reader may take nothing while its window is full; then the stream ends with the
+  /// error reader_stalled, because it holds a generator and KV pages that others wait for. A minute is longer
+  /// than any hiccup of a network, and short enough that forgotten readers do not add up. 0: never. The end
+  /// comes between this time and an eighth more.
+  std::uint32_t reader_stall_ms_max = 60'000;
+
+  /// How long one forward pass may take. A longer one is taken for stuck: its batcher is given up and another
+  /// started, with an empty KV cache of its own, on which what was running is replayed. A thread cannot be
+  /// ended from outside, so the stuck one keeps its cache and kernel threads until it returns, or for good.
+  /// Passes take milliseconds to seconds, so two minutes are no slow pass even of a large model on a small
+  /// machine; giving up one that is merely slow makes everything slower. 0: never.
+  std::uint32_t step_stall_ms_max = 120'000;
+
   /// How long the batcher waits for a generator that has not answered its logits before it runs without it.
   std::uint32_t straggler_wait_us = 2000;
 

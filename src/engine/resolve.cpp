@@ -34,6 +34,8 @@ Status check_ranges(const EngineOptions& o) {
   }
   TROUPE_TRY_STATUS(in_range("stream_window_tokens", o.stream_window_tokens, 1, 1U << 20));
   TROUPE_TRY_STATUS(in_range("straggler_wait_us", o.straggler_wait_us, 0, 1'000'000));
+  TROUPE_TRY_STATUS(in_range("reader_stall_ms_max", o.reader_stall_ms_max, 0, 86'400'000));
+  TROUPE_TRY_STATUS(in_range("step_stall_ms_max", o.step_stall_ms_max, 0, 86'400'000));
   TROUPE_TRY_STATUS(in_range("restart_window_ms", o.restart_window_ms, 1, 3'600'000));
   TROUPE_TRY_STATUS(in_range("restart_backoff_ms", o.restart_backoff_ms, 0, 60'000));
   return in_range("drain_ms", o.drain_ms, 0, 3'600'000);

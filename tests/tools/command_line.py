@@ -11,8 +11,8 @@ import unittest
 from program import MODEL, SHARED, STORIES, TROUPE, main, needs_model, run
 
 HAS_CHAT = os.environ.get("TROUPE_CHAT") != "0"  # the build found libedit
-SUBCOMMANDS = (*(["chat"] if HAS_CHAT else []), "generate", "tokenize", "inspect", "convert", "logits", "bench-model",
-               "train")
+SUBCOMMANDS = (*(["chat"] if HAS_CHAT else []), "generate", "tokenize", "inspect", "convert", "logits", "bench",
+               "bench-model", "train")
 
 
 class CommandLine(unittest.TestCase):
@@ -63,7 +63,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn(b"MODEL is empty", done.stderr)
 
     def test_subcommands_that_do_not_exist_yet_are_refused(self):
-        for name in ("serve", "node", "bench", "perplexity", "template"):
+        for name in ("serve", "node", "perplexity", "template"):
             self.usage_error(name)
 
     def test_without_a_model_the_bundled_one_is_used(self):
