@@ -72,6 +72,8 @@ std::optional<std::vector<SequenceId>> Crew::give_up_stuck_batcher(TimePoint now
     counters_->stuck_batchers.fetch_sub(1, std::memory_order_relaxed);
     return std::nullopt;
   }
+  // It counts no pages any more, and there may be no other that does.
+  counters_->kv_pages_used.store(0, std::memory_order_relaxed);
   bump(counters_->step_stalls);
   batcher_died("a step of " + std::to_string(sequences->size()) + " sequences did not end in " +
                    std::to_string(step_stall_ms_max_) + " ms, step_stall_ms_max",

@@ -386,7 +386,9 @@ bool Simulation::suspect(const SimStepper& stepper, const StepBatch& batch, bool
     text->second.push_back(row.token);
   }
   for (auto& [tag, stream] : check_.streams()) {
-    if (stream.ended || stream.plan->poisoned) continue;
+    const bool runs = stream.id != 0 || !stream.refused;
+    const bool fits = stream.plan->work->prompt.size() < scenario_.options.context_tokens;
+    if (stream.ended || !runs || !fits || stream.plan->poisoned) continue;
     std::vector<Token> whole = stream.plan->work->prompt;
     const auto& answer = check_.solo(stream).tokens;
     whole.insert(whole.end(), answer.begin(), answer.end());
