@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <optional>
 
 #include "base/utf8.hpp"
@@ -264,9 +265,11 @@ class Lexer {
     Token& token = tokens_.back();
     const char* first = digits.data();
     const char* last = first + digits.size();
-    const auto error = is_integer ? std::from_chars(first, last, token.integer).ec
-                                  : std::from_chars(first, last, token.floating).ec;
-    if (error != std::errc()) fail_at(line_, "the number " + in_quotes(digits, 40) + " is too large");
+    if (!is_integer) {
+      token.floating = std::strtod(digits.c_str(), nullptr);  // what is too large is infinite, as in Python
+    } else if (std::from_chars(first, last, token.integer).ec != std::errc()) {
+      fail_at(line_, "the number " + in_quotes(digits, 40) + " does not fit 64 bits");
+    }
     advance(end - at_);
   }
 

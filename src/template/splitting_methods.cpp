@@ -26,7 +26,7 @@ void split_at_space(Call& call, const Text& text, std::int64_t splits_max, List&
     call.budget.step();
     std::size_t end = at;
     if (splits_max >= 0 && as_count(parts.items.size()) == splits_max) {
-      end = bytes.size() - trailing_space_bytes(bytes.substr(at));
+      end = bytes.size();  // what is not split keeps its white space
     } else {
       while (end < bytes.size()) {
         const Utf8Step step = utf8_step(bytes.substr(end));
@@ -95,9 +95,10 @@ Value split_from_end(Call& call, const Value& self) {
     backwards.push_back(part_of(call.budget, text, begin, end));
     end = before;
   }
-  const std::size_t front = separator == nullptr ? leading_space_bytes(text.bytes()) : 0;
   List& parts = call.in.make_list();
-  if (separator != nullptr || front < end) parts.push(call.budget, part_of(call.budget, text, front, end));
+  // In front of the first split white space stays too, unless there is nothing else.
+  const bool is_blank = leading_space_bytes(text.bytes().substr(0, end)) == end;
+  if (separator != nullptr || !is_blank) parts.push(call.budget, part_of(call.budget, text, 0, end));
   for (auto part = backwards.rbegin(); part != backwards.rend(); ++part) parts.push(call.budget, *part);
   return &parts;
 }

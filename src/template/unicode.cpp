@@ -118,7 +118,11 @@ std::string lower(std::string_view text) {
 std::string title(std::string_view text, bool& in_word) {
   return mapped(text, [&in_word](std::string& out, char32_t code, std::string_view) {
     const auto letter = static_cast<utf8proc_int32_t>(code);
-    append(out, in_word ? utf8proc_tolower(letter) : utf8proc_totitle(letter));
+    if (code == sharp_s && !in_word) {
+      out += "Ss";
+    } else {
+      append(out, in_word ? utf8proc_tolower(letter) : utf8proc_totitle(letter));
+    }
     in_word = is_upper(code) || is_lower(code) || category(code) == UTF8PROC_CATEGORY_LT;
   });
 }

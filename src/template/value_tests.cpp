@@ -88,9 +88,9 @@ Value is_upper_case(Call& call, const Value& self) {
   return has_one_case(call, self, is_upper, is_lower);
 }
 
+/// Python's "is". Equal strings count as the same, as they mostly are where a template asks.
 Value is_same(Call& call, const Value& self) {
   const Value& other = *call.at(0);
-  if (self.text() != nullptr) return self.text() == other.text();
   if (self.list() != nullptr) return self.list() == other.list();
   if (self.dict() != nullptr) return self.dict() == other.dict();
   return type_name(self) == type_name(other) && equal(call.budget, self, other);
