@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/aligned.hpp"
 #include "kernels/thread_pool.hpp"
 
 namespace troupe {
@@ -52,8 +53,15 @@ struct AttentionRow {
   std::size_t first = 0;                    ///< first visible position (0 without a sliding window)
 };
 
+/// Memory that attention() works in; reused from call to call, grows to the largest. One owner; one call at a
+/// time.
+struct AttentionScratch {
+  AlignedBuffer<float> floats;  // [threads][what one needs]
+};
+
 /// out = softmax(q Kᵀ · scale) V for every row and head. Rows may belong to different sequences; rows of the
 /// same sequence that stand together share the reads of its pages.
-void attention(const AttentionLayer& layer, std::span<const AttentionRow> rows, ThreadPool& pool);
+void attention(const AttentionLayer& layer, std::span<const AttentionRow> rows, AttentionScratch& scratch,
+               ThreadPool& pool);
 
 }  // namespace troupe

@@ -89,6 +89,18 @@ class Activations {
   AlignedBuffer<std::int32_t> offsets_;
 };
 
+/// Where the product with one weight matrix goes: f32 [x rows][y_stride], y_stride >= weights->rows().
+struct MatmulTarget {
+  const PackedMatrix* weights = nullptr;
+  float* y = nullptr;
+  std::size_t y_stride = 0;
+};
+
+/// Several products of the same rows, of which the threads take parts together: they meet once for all, not
+/// once for each. At most matmul_targets_max, of any types.
+inline constexpr std::size_t matmul_targets_max = 4;
+void matmul(std::span<const MatmulTarget> targets, Activations& x, ThreadPool& pool);
+
 /// y[r * y_stride + i] = sum over k of x[r, k] * w[i, k], for every row r of x and i in [0, w.rows()).
 /// Reads each weight once per call for up to some tens of rows. x.cols() == w.cols(); y_stride >= w.rows(),
 /// in floats.

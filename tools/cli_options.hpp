@@ -89,7 +89,10 @@ struct AnswerFlags {
 struct EngineFlags {
   EngineOptions options;
 
+  /// All three, under a title of their own.
   void declare(CommandLine& command_line);
+  void declare_threads(CommandLine& command_line);
+  void declare_kv_type(CommandLine& command_line);
 };
 
 /// The largest --parallel: each is a KV cache of its own.

@@ -1,5 +1,7 @@
 #include "model/forward.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -10,6 +12,17 @@ namespace troupe {
 
 Forward::Forward(const ModelParts& model, KvCache& cache, ThreadPool& pool)
     : model_(model), config_(model.config), cache_(cache), pool_(pool) {}
+
+/// body(row) for each of `rows` rows of `width` numbers, which are shared out when there is enough to do:
+/// some microseconds' worth at a time, since a thread that joins costs about one.
+template <class Body>
+void Forward::each_row(std::size_t rows, std::size_t width, Body body) {
+  constexpr std::size_t task_numbers = 8192;
+  const std::size_t task_rows = std::max<std::size_t>(1, task_numbers / width);
+  pool_.parallel_for((rows + task_rows - 1) / task_rows, [&](std::size_t task, unsigned) {
+    for (std::size_t r = task * task_rows; r < std::min(rows, (task + 1) * task_rows); ++r) body(r);
+  });
+}
 
 void Forward::run(const StepBatch& batch, LogitsBlock& logits) {
   rows_ = batch.rows.size();
@@ -86,11 +99,9 @@ void Forward::attend(const StepBatch& batch, std::size_t layer) {
 
   normalise(x_.data(), weights.attention_norm, rows_, h_.data());
   activations_.assign(h_.data(), rows_, config_.width);
-  multiply(weights.query, q_.data());
-  multiply(weights.key, k_.data());
-  multiply(weights.value, v_.data());
+  multiply({{weights.query, q_.data()}, {weights.key, k_.data()}, {weights.value, v_.data()}});
 
-  pool_.parallel_for(rows_, [&](std::size_t r, unsigned) {
+  each_row(rows_, q_width + 2 * kv_width, [&](std::size_t r) {
     float* q = q_.data() + r * q_width;
     float* k = k_.data() + r * kv_width;
     if (pairs != 0) {
@@ -107,10 +118,10 @@ void Forward::attend(const StepBatch& batch, std::size_t layer) {
     store_kv(place, page, position % page_tokens, k, v_.data() + r * kv_width);
     attention_rows_[r] = {q, attended_.data() + r * q_width, pages, position, 0};
   });
-  attention(place, attention_rows_, pool_);
+  attention(place, attention_rows_, attention_scratch_, pool_);
 
   activations_.assign(attended_.data(), rows_, q_width);
-  multiply(weights.attention_output, h_.data());
+  multiply({{weights.attention_output, h_.data()}});
   add(x_.data(), h_.data());
 }
 
@@ -121,13 +132,14 @@ void Forward::feed_forward(const LayerWeights& layer) {
   up_.resize(rows_ * width);
   normalise(x_.data(), layer.ffn_norm, rows_, h_.data());
   activations_.assign(h_.data(), rows_, config_.width);
-  multiply(layer.ffn_up, up_.data());
   if (gated) {
     gate_.resize(rows_ * width);
-    multiply(layer.ffn_gate, gate_.data());
+    multiply({{layer.ffn_up, up_.data()}, {layer.ffn_gate, gate_.data()}});
+  } else {
+    multiply({{layer.ffn_up, up_.data()}});
   }
   float* hidden = gated ? gate_.data() : up_.data();
-  pool_.parallel_for(rows_, [&](std::size_t r, unsigned) {
+  each_row(rows_, width, [&](std::size_t r) {
     if (gated) {
       silu_mul(hidden + r * width, up_.data() + r * width, width);
     } else if (config_.gelu_f16) {
@@ -137,7 +149,7 @@ void Forward::feed_forward(const LayerWeights& layer) {
     }
   });
   activations_.assign(hidden, rows_, width);
-  multiply(layer.ffn_down, h_.data());
+  multiply({{layer.ffn_down, h_.data()}});
   add(x_.data(), h_.data());
 }
 
@@ -163,7 +175,7 @@ void Forward::compute_logits(const StepBatch& batch, LogitsBlock& logits) {
 
 void Forward::normalise(const float* x, const Norm& norm, std::size_t rows, float* out) {
   const std::size_t width = config_.width;
-  pool_.parallel_for(rows, [&](std::size_t r, unsigned) {
+  each_row(rows, width, [&](std::size_t r) {
     if (config_.architecture.norm == NormKind::rms) {
       rms_norm(x + r * width, norm.weight.data(), config_.norm_eps, 1, width, out + r * width);
     } else {
@@ -173,18 +185,25 @@ void Forward::normalise(const float* x, const Norm& norm, std::size_t rows, floa
   });
 }
 
-void Forward::multiply(const Linear& linear, float* y) {
-  const std::size_t width = linear.weight.rows();
-  matmul(linear.weight, activations_, y, width, pool_);
-  if (linear.bias.size() == 0) return;
-  for (std::size_t r = 0; r < activations_.rows(); ++r)
-    add_in_place(y + r * width, linear.bias.data(), width);
+/// Products of the rows in activations_, each y f32 [rows][linear's rows].
+void Forward::multiply(std::initializer_list<LinearTarget> targets) {
+  std::array<MatmulTarget, matmul_targets_max> products;
+  std::size_t count = 0;
+  for (const LinearTarget& target : targets) {
+    products[count++] = {&target.linear.weight, target.y, target.linear.weight.rows()};
+  }
+  matmul(std::span(products).first(count), activations_, pool_);
+  for (const LinearTarget& target : targets) {
+    const AlignedBuffer<float>& bias = target.linear.bias;
+    if (bias.size() == 0) continue;
+    for (std::size_t r = 0; r < activations_.rows(); ++r)
+      add_in_place(target.y + r * bias.size(), bias.data(), bias.size());
+  }
 }
 
 void Forward::add(float* x, const float* y) {
-  pool_.parallel_for(rows_, [&](std::size_t r, unsigned) {
-    add_in_place(x + r * config_.width, y + r * config_.width, config_.width);
-  });
+  each_row(rows_, config_.width,
+           [&](std::size_t r) { add_in_place(x + r * config_.width, y + r * config_.width, config_.width); });
 }
 
 }  // namespace troupe

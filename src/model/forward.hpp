@@ -2,6 +2,7 @@
 // The forward pass of a batch: rows of many sequences through all layers.
 
 #include <cstddef>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -43,7 +44,13 @@ class Forward {
   void compute_logits(const StepBatch& batch, LogitsBlock& logits);
 
   void normalise(const float* x, const Norm& norm, std::size_t rows, float* out);
-  void multiply(const Linear& linear, float* y);
+  struct LinearTarget {
+    const Linear& linear;
+    float* y;
+  };
+  void multiply(std::initializer_list<LinearTarget> targets);
+  template <class Body>
+  void each_row(std::size_t rows, std::size_t width, Body body);
   void add(float* x, const float* y);
 
   const ModelParts& model_;
@@ -53,17 +60,18 @@ class Forward {
 
   std::size_t rows_ = 0;  // of the step in progress
   Activations activations_;
-  AlignedBuffer<float> x_;                     // [rows, width]: the residual stream
-  AlignedBuffer<float> h_;                     // [rows, width]: normalised input or output of a block
-  AlignedBuffer<float> q_;                     // [rows, heads * head_dim]
-  AlignedBuffer<float> k_;                     // [rows, kv_heads * head_dim]
-  AlignedBuffer<float> v_;                     // [rows, kv_heads * head_dim]
-  AlignedBuffer<float> attended_;              // [rows, heads * head_dim]
-  AlignedBuffer<float> gate_;                  // [rows, ffn_width]: unused without a gate
-  AlignedBuffer<float> up_;                    // [rows, ffn_width]
-  AlignedBuffer<float> cosines_;               // [rows, rope_dim / 2]
-  AlignedBuffer<float> sines_;                 // [rows, rope_dim / 2]
-  std::vector<AttentionRow> attention_rows_;   // [rows]
+  AlignedBuffer<float> x_;                    // [rows, width]: the residual stream
+  AlignedBuffer<float> h_;                    // [rows, width]: normalised input or output of a block
+  AlignedBuffer<float> q_;                    // [rows, heads * head_dim]
+  AlignedBuffer<float> k_;                    // [rows, kv_heads * head_dim]
+  AlignedBuffer<float> v_;                    // [rows, kv_heads * head_dim]
+  AlignedBuffer<float> attended_;             // [rows, heads * head_dim]
+  AlignedBuffer<float> gate_;                 // [rows, ffn_width]: unused without a gate
+  AlignedBuffer<float> up_;                   // [rows, ffn_width]
+  AlignedBuffer<float> cosines_;              // [rows, rope_dim / 2]
+  AlignedBuffer<float> sines_;                // [rows, rope_dim / 2]
+  std::vector<AttentionRow> attention_rows_;  // [rows]
+  AttentionScratch attention_scratch_;
   std::vector<const std::byte*> page_table_;   // pages of the step's sequences, one after the other
   std::vector<std::size_t> page_table_start_;  // [rows]: where the row's sequence begins in page_table_
   std::vector<std::size_t> pages_count_;       // [rows]: how many pages its sequence has
