@@ -23,10 +23,11 @@ struct Subcommand {
   int (*run)(const Arguments&);
 };
 
-constexpr std::array<Subcommand, 8> subcommands = {{
+constexpr std::array<Subcommand, 9> subcommands = {{
     {"chat", "talk to a model", run_chat},
     {"generate", "continue one or many prompts", run_generate},
     {"tokenize", "text to token ids and back", run_tokenize},
+    {"template", "the prompt that a chat template makes of a conversation", run_template},
     {"inspect", "what a model file holds", run_inspect},
     {"convert", "a model file in another format or weight type", run_convert},
     {"logits", "the model's raw output for a prompt", run_logits},

@@ -29,7 +29,7 @@ struct SpecialTexts {
   std::string eos;
 };
 
-struct ChatTemplateParts;  // internal: src/template/chat_template.cpp
+struct ChatTemplateParts;  // internal: src/template/chat_variables.hpp
 
 /// One template, parsed. Immutable: any number of threads may render it at once.
 ///
@@ -59,6 +59,7 @@ class ChatTemplate {
   ~ChatTemplate();
   ChatTemplate(const ChatTemplate&) = delete;
   ChatTemplate& operator=(const ChatTemplate&) = delete;
+  const ChatTemplateParts& parts() const noexcept { return *parts_; }
 
  private:
   std::unique_ptr<const ChatTemplateParts> parts_;

@@ -17,6 +17,7 @@
 #include "engine/batch_run.hpp"
 #include "engine/listeners.hpp"
 #include "engine/resolve.hpp"
+#include "model/model_parts.hpp"
 
 namespace troupe {
 namespace {
@@ -33,18 +34,29 @@ class SystemConfig : public caf::actor_system_config {
   }
 };
 
-Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, const Tokenizer& tokenizer) {
+/// A text that is to be continued.
+Result<std::vector<Token>> encode_text(const std::string& text, const Tokenizer& tokenizer) {
+  EncodeOptions encode;
+  encode.add_special = true;
+  TROUPE_TRY(auto tokens, tokenizer.encode(text, encode));
+  // It does not end here, whatever the vocabulary does with whole texts.
+  if (tokenizer.adds_eos() && !tokens.empty() && tokens.back() == tokenizer.eos()) tokens.pop_back();
+  return tokens;
+}
+
+Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, const Model& model) {
   auto work = std::make_shared<Work>();
   work->options = request.options;
   if (const auto* tokens = std::get_if<std::vector<Token>>(&request.prompt)) {
     work->prompt = *tokens;
+  } else if (const auto* chat = std::get_if<ChatPrompt>(&request.prompt)) {
+    TROUPE_TRY(work->prompt, model.encode_chat(*chat));
+    const auto& ends = model.parts().chat->end_tokens();
+    if (!request.options.ignore_eos) {
+      work->options.stop_tokens.insert(work->options.stop_tokens.end(), ends.begin(), ends.end());
+    }
   } else {
-    EncodeOptions encode;
-    encode.add_special = true;
-    TROUPE_TRY(work->prompt, tokenizer.encode(std::get<std::string>(request.prompt), encode));
-    // A text that is to be continued does not end here, whatever the vocabulary does with whole texts.
-    if (tokenizer.adds_eos() && !work->prompt.empty() && work->prompt.back() == tokenizer.eos())
-      work->prompt.pop_back();
+    TROUPE_TRY(work->prompt, encode_text(std::get<std::string>(request.prompt), model.tokenizer()));
   }
   return std::shared_ptr<const Work>(std::move(work));
 }
@@ -128,7 +140,7 @@ struct Engine::Impl {
   Result<RequestId> submit(const GenerationRequest& request, std::uint32_t window_tokens,
                            const std::shared_ptr<StreamListener>& listener) {
     return guarded("submitting a request", [&]() -> Result<RequestId> {
-      TROUPE_TRY(auto work, make_work(request, model->tokenizer()));
+      TROUPE_TRY(auto work, make_work(request, *model));
       return submit(request, std::move(work), window_tokens, listener);
     });
   }
@@ -286,7 +298,7 @@ std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest>
                                               const BatchOptions& options) {
   BatchEngine engine;
   engine.make_work = [this](const GenerationRequest& request) {
-    return guarded("encoding a prompt", [&] { return make_work(request, impl_->model->tokenizer()); });
+    return guarded("encoding a prompt", [&] { return make_work(request, *impl_->model); });
   };
   engine.submit = [this](const GenerationRequest& request, const std::shared_ptr<const Work>& work,
                          const std::shared_ptr<StreamListener>& listener) {

@@ -16,7 +16,7 @@ using Part = std::pair<std::string, Token>;  // -1: text
 
 std::vector<Part> parts_of(const Vocabulary& v, std::string_view text, bool parse_special) {
   std::vector<Part> parts;
-  for (const auto& part : SpelledTokens(v).split(text, parse_special)) {
+  for (const auto& part : SpelledTokens(v).split(text, {.parse_special = parse_special})) {
     parts.emplace_back(part.text, part.token.value_or(-1));
   }
   return parts;
