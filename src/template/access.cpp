@@ -74,7 +74,7 @@ void each_index(Rendering& in, const Range& range, Take take) {
 Value slice_of_text(Rendering& in, const Text& text, const Range& range) {
   if (range.step == 1) {
     if (range.begin >= range.end) return in.make_text("");
-    in.budget.work(text.bytes().size());
+    in.budget.walk(text.bytes().size());
     return part_of(in.budget, text, text.byte_of(static_cast<std::size_t>(range.begin)),
                    text.byte_of(static_cast<std::size_t>(range.end)));
   }
@@ -121,7 +121,7 @@ Value item_of(Rendering& in, const Value& object, const Value& key) {
   } else if (const List* list = object.list(); list != nullptr && index) {
     if (const auto place = place_of(*index, list->items.size())) return list->items[*place];
   } else if (const Text* text = object.text(); text != nullptr && index) {
-    in.budget.work(text->bytes().size());
+    in.budget.walk(text->bytes().size());
     if (const auto place = place_of(*index, text->characters())) {
       return part_of(in.budget, *text, text->byte_of(*place), text->byte_of(*place + 1));
     }
@@ -135,7 +135,7 @@ Value item_of(Rendering& in, const Value& object, const Value& key) {
 Value slice_of(Rendering& in, const Value& object, const Value& begin, const Value& end, const Value& step) {
   in.budget.step();
   if (const Text* text = object.text()) {
-    in.budget.work(text->bytes().size());
+    in.budget.walk(text->bytes().size());
     return slice_of_text(in, *text, range_of(in, text->characters(), begin, end, step));
   }
   if (const List* list = object.list()) {

@@ -33,12 +33,19 @@ class Budget {
     if (steps_ > limits_.steps_max) out_of_steps();
   }
 
-  /// The steps of copying or reading so many bytes.
-  void work(std::size_t bytes) { step(bytes / bytes_per_step); }
+  /// The steps of copying so many bytes.
+  void work(std::size_t bytes) { step(bytes / 32); }
+  /// The steps of looking at so many bytes one by one.
+  void walk(std::size_t bytes) { step(bytes / 4); }
 
   /// Called before a text of so many bytes is made.
   void check_text(std::size_t bytes) const {
     if (bytes > limits_.text_bytes_max) text_too_long();
+  }
+
+  /// The same for `count` pieces of `bytes` each.
+  void check_repeated(std::size_t bytes, std::int64_t count) const {
+    if (count > 0 && bytes > limits_.text_bytes_max / static_cast<std::uint64_t>(count)) text_too_long();
   }
 
   /// Memory that is held until release() or the end.
@@ -71,8 +78,6 @@ class Budget {
   std::uint32_t line = 1;  ///< of the template, for messages
 
  private:
-  static constexpr std::size_t bytes_per_step = 32;
-
   [[noreturn]] void out_of_steps() const;
   [[noreturn]] void text_too_long() const;
   [[noreturn]] void out_of_memory() const;

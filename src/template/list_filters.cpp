@@ -29,7 +29,7 @@ Value nothing_there(const char* what) {
 
 Value length(Call& call, const Value& self) {
   if (const Text* text = self.text()) {
-    call.budget.work(text->bytes().size());
+    call.budget.walk(text->bytes().size());
     return as_count(text->characters());
   }
   if (const Dict* dict = self.dict()) return as_count(dict->items.size());

@@ -101,6 +101,7 @@ Value doubles(Rendering& in, Operator op, double a, double b) {
 Value repeated(Rendering& in, const Text& text, std::int64_t times) {
   TextBuilder builder(in.budget);
   if (text.empty()) return builder.finish();
+  in.budget.check_repeated(text.bytes().size(), times);
   for (std::int64_t i = 0; i < times; ++i) {
     in.budget.step();
     builder.append(text);
@@ -178,7 +179,7 @@ bool contains(Rendering& in, const Value& container, const Value& item) {
       if (const auto* undefined = item.get<Undefined>()) fail_undefined(in, *undefined);
       in.budget.fail("'in' a str needs a str, not " + std::string(type_name(item)));
     }
-    in.budget.work(text->bytes().size() + part->bytes().size());
+    in.budget.walk(text->bytes().size() + part->bytes().size());
     return text->bytes().find(part->bytes()) != std::string_view::npos;
   }
   if (const List* list = container.list()) {

@@ -52,8 +52,9 @@ std::string escaped(std::string_view text, char quote) {
   return out;
 }
 
-void append_quoted(TextBuilder& out, const Text& text) {
+void append_quoted(TextBuilder& out, Budget& budget, const Text& text) {
   const std::string_view bytes = text.bytes();
+  budget.walk(bytes.size());
   const bool has_single = bytes.find('\'') != std::string_view::npos;
   const char quote = has_single && bytes.find('"') == std::string_view::npos ? '"' : '\'';
   out.append({&quote, 1}, Origin::literal);
@@ -107,7 +108,7 @@ std::string float_text(double number) {
 void append_repr(TextBuilder& out, Budget& budget, const Value& value) {
   budget.step();
   const Budget::Level level(budget);
-  if (const Text* text = value.text()) return append_quoted(out, *text);
+  if (const Text* text = value.text()) return append_quoted(out, budget, *text);
   if (const List* list = value.list()) return append_list(out, budget, *list);
   if (const Dict* dict = value.dict()) return append_dict(out, budget, *dict);
   if (value.is_undefined()) return out.append("Undefined", Origin::literal);

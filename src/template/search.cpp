@@ -15,14 +15,14 @@ std::size_t find_first(Budget& budget, std::string_view text, std::string_view p
   const std::size_t at = found == nullptr
                              ? rest.size()
                              : static_cast<std::size_t>(static_cast<const char*>(found) - rest.data());
-  budget.work(at + part.size());
+  budget.walk(at + part.size());
   return found == nullptr ? not_found : from + at;
 }
 
 std::size_t find_last(Budget& budget, std::string_view text, std::string_view part) {
   const std::string backwards(text.rbegin(), text.rend());
   const std::string wanted(part.rbegin(), part.rend());
-  budget.work(text.size());
+  budget.walk(text.size());
   const std::size_t at = find_first(budget, backwards, wanted);
   return at == not_found ? not_found : text.size() - at - part.size();
 }

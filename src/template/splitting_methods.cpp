@@ -35,6 +35,7 @@ void split_at_space(Call& call, const Text& text, std::int64_t splits_max, List&
       }
     }
     parts.push(call.budget, part_of(call.budget, text, at, end));
+    call.budget.walk(end - at);
     at = end + leading_space_bytes(bytes.substr(end));
   }
 }
@@ -83,7 +84,7 @@ Value split_from_end(Call& call, const Value& self) {
       before = find_last(call.budget, rest, separator->bytes());
       if (before != not_found) begin = before + separator->bytes().size();
     } else {
-      call.budget.work(rest.size());
+      call.budget.walk(rest.size());
       for (std::size_t at = 0; at < rest.size();) {
         const Utf8Step step = utf8_step(rest.substr(at));
         at += step.bytes;

@@ -36,6 +36,7 @@ void TextBuilder::append(std::string_view bytes, Origin origin) {
   if (bytes.empty()) return;
   // The runs count too: a text whose origin changed with every byte would be mostly runs.
   budget_.check_text(bytes_.size() + bytes.size() + runs_.size() * sizeof(Run));
+  budget_.step();
   budget_.work(bytes.size());
   bytes_ += bytes;
   if (!runs_.empty() && runs_.back().origin == origin) {

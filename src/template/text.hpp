@@ -81,6 +81,7 @@ TextPtr part_of(Budget& budget, const Text& text, std::size_t begin, std::size_t
 template <class Map>
 TextPtr map_runs(Budget& budget, const Text& text, Map map) {
   TextBuilder builder(budget);
+  budget.walk(text.bytes().size());
   std::size_t begin = 0;
   for (const Run& run : text.runs()) {
     builder.append(map(text.bytes().substr(begin, run.end - begin)), run.origin);

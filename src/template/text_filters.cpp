@@ -134,7 +134,7 @@ Value truncate(Call& call, const Value& self) {
   const std::int64_t kept = length - as_count(end->characters());
   const std::int64_t leeway = call.integer(3, 5);
   if (kept < 0 || leeway < 0) call.fail("cannot make a text shorter than its end");
-  call.budget.work(text.bytes().size());
+  call.budget.walk(text.bytes().size());
   const std::int64_t characters = as_count(text.characters());
   if (characters <= length || characters - length <= leeway)
     return part_of(call.budget, text, 0, text.bytes().size());
@@ -154,7 +154,7 @@ Value wordcount(Call& call, const Value& self) {
   std::int64_t words = 0;
   bool in_word = false;
   std::string_view rest = text->bytes();
-  call.budget.work(rest.size());
+  call.budget.walk(rest.size());
   while (!rest.empty()) {
     const Utf8Step step = utf8_step(rest);
     const bool is_part = step.valid && (is_letter(step.code) || is_digit(step.code) || step.code == '_');

@@ -56,7 +56,7 @@ struct Stretch {
 Stretch stretch_of(const Call& call, const Text& text, std::size_t first_parameter) {
   Stretch stretch{0, text.bytes().size(), true};
   if (call.lacks(first_parameter) && call.lacks(first_parameter + 1)) return stretch;
-  call.budget.work(text.bytes().size());
+  call.budget.walk(text.bytes().size());
   const std::int64_t count = as_count(text.characters());
   const auto place = [&](std::size_t parameter, std::int64_t fallback) {
     const std::int64_t index = call.integer(parameter, fallback);
@@ -105,7 +105,7 @@ std::int64_t place_of_part(Call& call, const Value& self, bool from_end) {
     at = find_first(call.budget, bytes, part, stretch.begin);
   }
   if (at == not_found) return -1;
-  call.budget.work(at);
+  call.budget.walk(at);
   return as_count(count_characters(bytes.substr(0, at)));
 }
 Value find(Call& call, const Value& self) {
@@ -156,7 +156,7 @@ Value split_into_lines(Call& call, const Value& self) {
 /// Whether there are characters, all of which `is` holds for.
 Value all_characters(Call& call, const Value& self, bool (*is)(char32_t)) {
   std::string_view rest = self.text()->bytes();
-  call.budget.work(rest.size());
+  call.budget.walk(rest.size());
   if (rest.empty()) return false;
   while (!rest.empty()) {
     const Utf8Step step = utf8_step(rest);

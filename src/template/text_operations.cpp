@@ -23,7 +23,7 @@ bool holds_character(std::string_view characters, std::string_view character) {
 
 Value stripped(Rendering& in, const Text& text, const Text* characters, bool left, bool right) {
   const std::string_view bytes = text.bytes();
-  in.budget.work(bytes.size());
+  in.budget.walk(bytes.size());
   std::size_t begin = 0;
   std::size_t end = bytes.size();
   if (characters == nullptr) {
@@ -89,6 +89,7 @@ Value capitalized(Rendering& in, const Text& text) {
 
 Value padded(Rendering& in, const Text& text, std::int64_t left, std::int64_t right, std::string_view fill) {
   TextBuilder builder(in.budget);
+  in.budget.check_repeated(fill.size(), std::max(left, right));
   const auto pad = [&](std::int64_t count) {
     for (std::int64_t i = 0; i < count; ++i) {
       in.budget.step();
@@ -123,7 +124,7 @@ List& split_lines(Rendering& in, const Text& text) {
     }
     at = next;
   }
-  in.budget.work(bytes.size());
+  in.budget.walk(bytes.size());
   if (begin < bytes.size()) lines.push(in.budget, part_of(in.budget, text, begin, bytes.size()));
   return lines;
 }

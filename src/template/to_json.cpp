@@ -64,6 +64,7 @@ class JsonWriter {
 
   void quoted(const Text& text) {
     literal("\"");
+    in_.budget.walk(text.bytes().size());
     std::size_t begin = 0;
     for (const Run& run : text.runs()) {
       out_.append(escaped(text.bytes().substr(begin, run.end - begin), style_.ascii_only), run.origin);

@@ -70,7 +70,7 @@ Value is_divisible(Call& call, const Value& self) {
 /// Whether there are letters, none of them of the case that `is_other` tells.
 bool has_one_case(Call& call, const Value& self, bool (*is_wanted)(char32_t), bool (*is_other)(char32_t)) {
   const TextPtr text = to_text(call.budget, self);
-  call.budget.work(text->bytes().size());
+  call.budget.walk(text->bytes().size());
   bool found = false;
   for (std::string_view rest = text->bytes(); !rest.empty();) {
     const Utf8Step step = utf8_step(rest);
