@@ -9,8 +9,9 @@ namespace troupe::jinja {
 namespace {
 
 Undefined no_attribute(const Value& object, std::string_view name) {
-  return {
-      std::make_shared<const std::string>("'" + described(object) + "' has no attribute " + in_quotes(name))};
+  std::string why = described(object);
+  why.append(" has no attribute ").append(in_quotes(name));
+  return {std::make_shared<const std::string>(std::move(why))};
 }
 
 Undefined no_element(Rendering& in, const Value& object, const Value& key) {

@@ -39,7 +39,8 @@ std::string with_commas(std::string digits) {
   std::size_t end = digits.find_first_not_of("-+0123456789");
   if (end == std::string::npos) end = digits.size();
   const std::size_t begin = digits.find_first_of("0123456789");
-  for (std::size_t at = end; at > begin + 3; at -= 3) digits.insert(at - 3, ",");
+  for (std::size_t at = end; at > begin + 3; at -= 3)
+    digits.insert(digits.begin() + static_cast<std::ptrdiff_t>(at - 3), ',');
   return digits;
 }
 
@@ -69,7 +70,9 @@ std::string whole(Rendering& in, const Value& value, const Spec& spec) {
       *number < 0 ? 0 - static_cast<std::uint64_t>(*number) : static_cast<std::uint64_t>(*number);
   const int bytes =
       std::snprintf(digits, sizeof digits, format.c_str(), static_cast<unsigned long long>(magnitude));
-  return (*number < 0 ? "-" : "") + std::string(digits, static_cast<std::size_t>(bytes));
+  std::string text(*number < 0 ? 1 : 0, '-');
+  text.append(digits, static_cast<std::size_t>(bytes));
+  return text;
 }
 
 void append_formatted(TextBuilder& out, Rendering& in, const Value& value, const Spec& spec) {
@@ -80,7 +83,7 @@ void append_formatted(TextBuilder& out, Rendering& in, const Value& value, const
       spec.type != 0 && std::string_view("fFeEgG%").find(spec.type) != std::string_view::npos;
   if (is_whole || is_decimal) {
     std::string digits = is_whole ? whole(in, value, spec) : decimal(in, value, spec);
-    if (spec.plus && !digits.starts_with('-')) digits.insert(0, "+");
+    if (spec.plus && !digits.starts_with('-')) digits.insert(digits.begin(), '+');
     body.append(spec.commas ? with_commas(std::move(digits)) : digits, Origin::literal);
   } else if (spec.commas && value.as_integer()) {
     body.append(with_commas(std::to_string(*value.as_integer())), Origin::literal);
@@ -123,7 +126,7 @@ Spec spec_of_braces(Rendering& in, std::string_view text) {
   if (is_align(at)) spec.align = text[at++];
   if (at < text.size() && text[at] == '+') spec.plus = text[at++] == '+';
   if (at < text.size() && text[at] == '0' && spec.align == 0) {
-    spec.fill = "0";
+    spec.fill.assign(1, '0');
     spec.align = '>';
   }
   spec.width = take_number(in, text, at);
@@ -186,7 +189,8 @@ Value format_braces(Rendering& in, const Text& format, const Arguments& argument
       in.budget.fail("'format' finds a single brace");
     std::string_view field = text.substr(brace + 1, close - brace - 1);
     const std::size_t colon = field.find(':');
-    Spec spec = spec_of_braces(in, colon == std::string_view::npos ? "" : field.substr(colon + 1));
+    Spec spec =
+        spec_of_braces(in, colon == std::string_view::npos ? std::string_view() : field.substr(colon + 1));
     field = field.substr(0, colon);
     if (field.size() >= 2 && field[field.size() - 2] == '!') {
       if (field.back() == 'r') spec.type = 'r';
@@ -227,7 +231,7 @@ Value format_percent(Rendering& in, const Text& format, const Value& value) {
     spec.align = '>';
     for (; at < text.size() && (text[at] == '-' || text[at] == '0' || text[at] == '+'); ++at) {
       if (text[at] == '-') spec.align = '<';
-      if (text[at] == '0') spec.fill = "0";
+      if (text[at] == '0') spec.fill.assign(1, '0');
       if (text[at] == '+') spec.plus = true;
     }
     spec.width = take_number(in, text, at);

@@ -70,7 +70,7 @@ Value strftime_now(Call& call, const Value&) {
   // Behind a blank, so that a length of 0 can only mean that the room is too small.
   char text[4096];
   const std::size_t bytes =
-      std::strftime(text, sizeof text, (" " + std::string(format->bytes())).c_str(), &parts);
+      std::strftime(text, sizeof text, std::string(1, ' ').append(format->bytes()).c_str(), &parts);
   if (bytes == 0) call.fail("makes too long a text");
   return call.in.make_text(std::string_view(text + 1, bytes - 1));
 }

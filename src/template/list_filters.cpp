@@ -183,7 +183,8 @@ Value unique(Call& call, const Value& self) {
 }
 
 Value sum(Call& call, const Value& self) {
-  Value total = call.has(1) ? *call.at(1) : Value(std::int64_t{0});
+  Value total = std::int64_t{0};
+  if (call.has(1)) total = *call.at(1);
   for (const Value& item : iterate(call.in, self).items) {
     const Value term = call.lacks(0) ? item : attribute_path(call.in, item, *call.at(0));
     total = calculate(call.in, Operator::add, total, term);

@@ -66,7 +66,8 @@ std::optional<std::int64_t> cut(double number) {
 }
 
 Value to_integer(Call& call, const Value& self) {
-  const Value fallback = call.has(0) ? *call.at(0) : Value(std::int64_t{0});
+  Value fallback = std::int64_t{0};
+  if (call.has(0)) fallback = *call.at(0);
   if (const auto* undefined = self.get<Undefined>()) fail_undefined(call.in, *undefined);
   if (const auto number = self.as_integer()) return *number;
   std::optional<double> floating = self.as_double();
@@ -87,7 +88,8 @@ Value to_double(Call& call, const Value& self) {
   if (const Text* text = self.text()) {
     if (const auto number = parsed_double(text->bytes())) return *number;
   }
-  return call.has(0) ? *call.at(0) : Value(0.0);
+  if (call.has(0)) return *call.at(0);
+  return 0.0;
 }
 
 double number_of(const Call& call, const Value& self) {

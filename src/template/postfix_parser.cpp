@@ -119,7 +119,7 @@ ExpressionPtr ExpressionParser::call(ExpressionPtr callee) {
 
 std::string ExpressionParser::dotted_name() {
   std::string name = tokens_.take_name();
-  while (tokens_.skip(".")) name += "." + tokens_.take_name();
+  while (tokens_.skip(".")) name.append(1, '.').append(tokens_.take_name());
   return name;
 }
 

@@ -130,7 +130,9 @@ void append_text(TextBuilder& out, Budget& budget, const Value& value) {
     append_repr(out, budget, names->attributes);
     return out.append(">", Origin::literal);
   }
-  out.append("<" + std::string(type_name(value)) + ">", Origin::literal);
+  out.append("<", Origin::literal);
+  out.append(type_name(value), Origin::literal);
+  out.append(">", Origin::literal);
 }
 
 TextPtr to_text(Budget& budget, const Value& value) {

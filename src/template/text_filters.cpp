@@ -173,7 +173,7 @@ Value to_json(Call& call, const Value& self) {
     const auto blanks = std::clamp<std::int64_t>(indent == nullptr ? call.integer(1, 0) : 0, 0, 1000);
     style.indent =
         indent != nullptr ? std::string(indent->bytes()) : std::string(static_cast<std::size_t>(blanks), ' ');
-    style.item_separator = ",";
+    style.item_separator.assign(1, ',');
   }
   if (!call.lacks(2)) {
     const List& separators = iterate(call.in, *call.at(2));

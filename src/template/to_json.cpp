@@ -122,7 +122,9 @@ class JsonWriter {
         quoted(*key);
       } else {
         if (item.first.list() != nullptr) in_.budget.fail("tojson: a key is no JSON");
-        literal("\"" + scalar(item.first) + "\"");
+        literal("\"");
+        literal(scalar(item.first));
+        literal("\"");
       }
       literal(style_.key_separator);
       write(item.second);
