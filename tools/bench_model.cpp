@@ -51,18 +51,6 @@ struct Measured {
   }
 };
 
-Status parse_batches(std::string_view what, const std::string& value, std::vector<std::uint32_t>& out) {
-  out.clear();
-  for (std::size_t begin = 0; begin <= value.size();) {
-    const std::size_t comma = std::min(value.find(',', begin), value.size());
-    TROUPE_TRY(const std::uint64_t batch,
-               parse_whole(what, std::string_view(value).substr(begin, comma - begin), 1, parallel_max));
-    out.push_back(static_cast<std::uint32_t>(batch));
-    begin = comma + 1;
-  }
-  return {};
-}
-
 void declare(CommandLine& command_line, BenchModelFlags& flags) {
   flags.model.declare(command_line);
   command_line.whole("--prefill", "tokens of the prompt that is evaluated, 0 for none; default: 512", 0,
@@ -71,8 +59,9 @@ void declare(CommandLine& command_line, BenchModelFlags& flags) {
                      flags.decode);
   command_line.option("--batch", "LIST",
                       "sequences that are decoded at once, e.g. 1,4,8, each up to 1024; default: 1",
-                      [&flags](std::string_view what, const std::string& value) {
-                        return parse_batches(what, value, flags.batches);
+                      [&flags](std::string_view what, const std::string& value) -> Status {
+                        TROUPE_TRY(flags.batches, parse_whole_list(what, value, 1, parallel_max));
+                        return {};
                       });
   command_line.whole("--prompt", "tokens that each sequence has before decoding starts; default: 16", 0,
                      tokens_limit, flags.prompt);

@@ -355,4 +355,10 @@ void EngineFlags::declare_kv_type(CommandLine& command_line) {
       });
 }
 
+void EngineFlags::declare_prefix_cache(CommandLine& command_line) {
+  command_line.flag("--no-prefix-cache",
+                    "compute every prompt from its beginning, also where an earlier one began alike",
+                    [this] { options.prefix_cache = false; });
+}
+
 }  // namespace troupe::tools

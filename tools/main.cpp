@@ -12,6 +12,7 @@
 #include "tools/subcommand.hpp"
 #include "tools/terminal.hpp"
 #include "tools/text_layout.hpp"
+#include "troupe/version.hpp"
 
 namespace {
 
@@ -31,6 +32,7 @@ constexpr std::array<Subcommand, 9> subcommands = {{
     {"inspect", "what a model file holds", run_inspect},
     {"convert", "a model file in another format or weight type", run_convert},
     {"logits", "the model's raw output for a prompt", run_logits},
+    {"bench", "the engine under load: throughput and latencies", run_bench},
     {"bench-model", "how fast the forward pass is", run_bench_model},
     {"train", "make a small model from text", run_train},
 }};

@@ -1,6 +1,7 @@
 #include "base/memory.hpp"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -62,6 +63,17 @@ std::uint64_t usable_memory_bytes() noexcept {
     bytes = std::min<std::uint64_t>(bytes, limit.rlim_cur);
   }
   return bytes;
+}
+
+std::uint64_t resident_memory_bytes() noexcept {
+  try {
+    std::ifstream statm("/proc/self/statm");
+    std::uint64_t total = 0, resident = 0;
+    if (statm >> total >> resident) return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  } catch (...) {
+    // Nothing is known then.
+  }
+  return 0;
 }
 
 }  // namespace troupe

@@ -126,7 +126,10 @@ void ChatFormat::find_end_tokens() {
   const auto tokens = tokenizer_->encode(behind, options);
   if (!tokens || tokens->empty()) return;
   const Token first = tokens->front();
-  if (tokenizer_->is_control(first) && !tokenizer_->ends_generation(first)) end_tokens_.push_back(first);
+  // The unknown token is none of these, though it counts as control.
+  const bool is_spelled = behind.starts_with(tokenizer_->spelling(first));
+  if (is_spelled && tokenizer_->is_control(first) && !tokenizer_->ends_generation(first))
+    end_tokens_.push_back(first);
 }
 
 }  // namespace troupe
