@@ -24,7 +24,7 @@ struct Subcommand {
   int (*run)(const Arguments&);
 };
 
-constexpr std::array<Subcommand, 9> subcommands = {{
+constexpr std::array<Subcommand, 10> subcommands = {{
     {"chat", "talk to a model", run_chat},
     {"generate", "continue one or many prompts", run_generate},
     {"tokenize", "text to token ids and back", run_tokenize},
