@@ -32,9 +32,8 @@ Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, 
     } else if (const auto* chat = std::get_if<ChatPrompt>(&request.prompt)) {
       TROUPE_TRY(work->prompt, model.encode_chat(*chat));
       const auto& ends = model.parts().chat->end_tokens();
-      if (!request.options.ignore_eos) {
-        work->options.stop_tokens.insert(work->options.stop_tokens.end(), ends.begin(), ends.end());
-      }
+      auto& stops = work->options.stop_tokens;
+      if (!request.options.ignore_eos) stops.insert(stops.end(), ends.begin(), ends.end());
     } else {
       TROUPE_TRY(work->prompt, encode_text(std::get<std::string>(request.prompt), model.tokenizer()));
     }
@@ -62,8 +61,8 @@ EncoderActor::behavior_type encoder(EncoderActor::pointer self) {
 }
 
 bool encodes_slowly(const GenerationRequest& request) {
+  if (std::holds_alternative<ChatPrompt>(request.prompt)) return true;  // a template may take its time
   constexpr std::size_t text_bytes_max = 4096;
-  if (std::holds_alternative<ChatPrompt>(request.prompt)) return true;  // a template may do anything
   const auto* text = std::get_if<std::string>(&request.prompt);
   return text != nullptr && text->size() > text_bytes_max;
 }

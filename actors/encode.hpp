@@ -10,14 +10,15 @@
 namespace troupe {
 
 /// What a request computes. Text is encoded with the vocabulary's BOS rule, and never ends with EOS: it is to
-/// be continued. A chat is rendered by the model's template, whose turn ends then end the answer. Errors:
-/// bad_argument (the vocabulary cannot express the text), too_large (memory), those of Model::encode_chat().
+/// be continued. A conversation goes through the model's chat template, and its answer also ends where that
+/// ends an assistant's turn, unless the options ignore ends. Errors: bad_argument (the vocabulary cannot
+/// express the text), too_large (memory), those of Model::encode_chat().
 Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, const Model& model);
 
 /// What a Submission takes from its request as it is; work, sink and tag are left out.
 Submission submission_of(const GenerationRequest& request, std::uint32_t window_tokens);
 
-/// Asks for make_work(); the model lends its tokenizer and chat template.
+/// Asks for make_work().
 struct Encode {
   std::shared_ptr<const Model> model;
   std::shared_ptr<const GenerationRequest> request;

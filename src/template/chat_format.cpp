@@ -121,19 +121,15 @@ void ChatFormat::find_end_tokens() {
   if (answer == std::string::npos) return;
   EncodeOptions options;
   options.parse_special = true;
-  const auto tokens =
-      tokenizer_->encode(std::string_view(rendered->text).substr(answer + probe_answer.size()), options);
-  if (!tokens) return;
-  const auto is_blank = [](std::string_view text) {
-    return std::all_of(text.begin(), text.end(), [](char c) { return c == ' ' || c == '\n'; });
-  };
-  for (const Token token : *tokens) {
-    if (tokenizer_->is_control(token)) {
-      if (!tokenizer_->ends_generation(token)) end_tokens_.push_back(token);
-      return;
-    }
-    if (!is_blank(tokenizer_->piece(token))) return;
-  }
+  std::string_view behind = std::string_view(rendered->text).substr(answer + probe_answer.size());
+  behind.remove_prefix(std::min(behind.find_first_not_of(" \n"), behind.size()));
+  const auto tokens = tokenizer_->encode(behind, options);
+  if (!tokens || tokens->empty()) return;
+  const Token first = tokens->front();
+  // The unknown token is none of these, though it counts as control.
+  const bool is_spelled = behind.starts_with(tokenizer_->spelling(first));
+  if (is_spelled && tokenizer_->is_control(first) && !tokenizer_->ends_generation(first))
+    end_tokens_.push_back(first);
 }
 
 }  // namespace troupe

@@ -67,7 +67,8 @@ TEST_CASE("thirty templates of real models give the same prompts as Jinja2", "[t
     INFO(string_of(item.at("name")));
     json::object variables = {{"messages", file.at("messages")}, {"add_generation_prompt", true}};
     for (const char* token : {"bos_token", "eos_token"}) {
-      if (const json::value* text = item.as_object().if_contains(token)) variables[token] = *text;
+      const json::value* text = item.as_object().if_contains(token);
+      variables[token] = text != nullptr ? *text : json::value("");
     }
     const std::string expected = string_of(item.at("python_jinja2_render"));
     json::object outcome = {{"expected", expected}};
