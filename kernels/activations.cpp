@@ -82,8 +82,9 @@ void Activations::quantize(ThreadPool& pool) {
   if (quantized_) return;
   TROUPE_CHECK(cols_ % 32 == 0);
   const std::size_t blocks = cols_ / 32;
-  q8_.resize(rows_ * cols_);
-  terms_.resize(rows_ * blocks);
+  // Whole tiles of rows are read, also where the last one begins near the end.
+  q8_.resize((rows_ * blocks + activation_rows_behind) * 32);
+  terms_.resize(rows_ * blocks + activation_rows_behind);
   const auto rows = [this](std::size_t begin, std::size_t end) {
     for (std::size_t r = begin; r < end; ++r) HWY_DYNAMIC_DISPATCH(quantize_activation_row)
     (x_ + r * cols_, cols_, rows_, q8_.data() + r * 32, terms_.data() + r);

@@ -135,7 +135,7 @@ Fit fit_with_minimum(const float* x, int top) {
   const float low = std::min(range.low, 0.0f), width = range.high - low;
   if (!(width > 0)) return {0, -low};  // 32 times the same value, none above 0
 
-  Fit best;
+  Fit best{width / static_cast<float>(top), -low};
   float least = HUGE_VALF;
   for (int step = -10; step <= 10; ++step) {
     const float inverse = (static_cast<float>(top) + 0.1f * static_cast<float>(step)) / width;
@@ -147,8 +147,11 @@ Fit fit_with_minimum(const float* x, int top) {
       sum_q += wq, sum_qq += wq * code[i], sum_qx += wq * x[i];
     }
     const float determinant = sum_w * sum_qq - sum_q * sum_q;
-    if (!(determinant > 0)) continue;
-    Fit fit{(sum_w * sum_qx - sum_x * sum_q) / determinant, (sum_q * sum_qx - sum_qq * sum_x) / determinant};
+    Fit fit{(sum_qx - low * sum_q) / sum_qq, -low};  // where the codes are all the same
+    if (determinant > 0) {
+      fit.scale = (sum_w * sum_qx - sum_x * sum_q) / determinant;
+      fit.min = (sum_q * sum_qx - sum_qq * sum_x) / determinant;
+    }
     if (fit.min < 0) fit = {sum_qx / sum_qq, 0};
     float error = 0;
     for (std::size_t i = 0; i < n; ++i) {

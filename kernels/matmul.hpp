@@ -60,6 +60,9 @@ struct ActivationTerms {
   std::int32_t half_offsets[2];  ///< -32 times the sums of the first and the last 16
 };
 
+/// Rows behind the last of the activations' forms that kernels may read, and ignore.
+inline constexpr std::size_t activation_rows_behind = 16;
+
 /// The rows that are multiplied: f32 [rows, cols] of the caller, plus the forms that the kernels want,
 /// each made once when the first weight asks for it and shared by all that follow: int8 (one scale per 32
 /// columns, rounded to nearest) for quantized weights, transposed for float weights. Reused from step to

@@ -9,145 +9,14 @@
 #define TROUPE_KERNELS_MATMUL_QUANTIZED_INL
 #endif
 
+#include "kernels/products-inl.hpp"
 #include "kernels/tile-inl.hpp"
+#include "kernels/tiles-inl.hpp"
 #include "kernels/unpack-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe {
 namespace HWY_NAMESPACE {
-
-// ---- Products: what 32 columns of `lanes` rows and N activation rows add to the outputs. The weights are
-// scale * (code - Dot::zero) - min. Dot is UnsignedDot or SignedDot.
-//   scales                                      vectors of floats that go with a sub-block
-//   add<N>(dot, scale, x, terms, sums)          sums[t] += the product with activation block t < N
-
-template <class Dot, std::size_t N>
-HWY_INLINE void start_dots(const ActivationTerms* terms, IntVector* dots) {
-  unroll<N>([&](auto t) TROUPE_LAMBDA {
-    if constexpr (Dot::zero == 0) {
-      dots[t] = hn::Zero(IntTag());
-    } else {
-      constexpr int times = Dot::zero / 8;  // offset is -8 times the sum of x
-      static_assert(Dot::zero % 8 == 0 && (times & (times - 1)) == 0);
-      dots[t] = hn::ShiftLeft<__builtin_ctz(times)>(hn::Set(IntTag(), terms[t].offset));
-    }
-  });
-}
-
-/// One scale: sum += dot * (scale * x scale).
-template <class Dot_>
-struct ScaleProduct {
-  using Dot = Dot_;
-  static constexpr std::size_t scales = 1, rows_max = 16;
-
-  template <std::size_t N>
-  static HWY_INLINE void add(const Dot& dot, const FloatVector* scale, const std::int8_t* x,
-                             const ActivationTerms* terms, FloatVector* sums) {
-    const FloatTag d;
-    IntVector dots[N];
-    start_dots<Dot, N>(terms, dots);
-    dot.template add<N, 0, 8>(x, dots);
-    unroll<N>([&](auto t) TROUPE_LAMBDA {
-      sums[t] = hn::MulAdd(hn::ConvertTo(d, dots[t]), hn::Mul(scale[0], hn::Set(d, terms[t].scale)), sums[t]);
-    });
-  }
-};
-
-/// A scale and a minimum: sum += dot * (scale * x scale), sum -= min * (x scale * sum of x).
-template <class Dot_>
-struct ScaleMinProduct {
-  using Dot = Dot_;
-  static constexpr std::size_t scales = 2, rows_max = 16;
-
-  template <std::size_t N>
-  static HWY_INLINE void add(const Dot& dot, const FloatVector* scale, const std::int8_t* x,
-                             const ActivationTerms* terms, FloatVector* sums) {
-    const FloatTag d;
-    ScaleProduct<Dot>::template add<N>(dot, scale, x, terms, sums);
-    unroll<N>([&](auto t) TROUPE_LAMBDA {
-      sums[t] = hn::NegMulAdd(scale[1], hn::Set(d, terms[t].scaled_sum), sums[t]);
-    });
-  }
-};
-
-/// A scale for each half: sum += (second dot * its scale + first dot * its scale) * x scale. Dot::zero
-/// divides 32.
-template <class Dot_>
-struct HalfScalesProduct {
-  using Dot = Dot_;
-  static constexpr std::size_t scales = 2, rows_max = 12;
-
-  template <std::size_t N>
-  static HWY_INLINE void add(const Dot& dot, const FloatVector* scale, const std::int8_t* x,
-                             const ActivationTerms* terms, FloatVector* sums) {
-    const FloatTag d;
-    FloatVector products[N];
-    add_halves<N>(dot, scale, x, terms, products);
-    unroll<N>([&](auto t)
-                  TROUPE_LAMBDA { sums[t] = hn::MulAdd(products[t], hn::Set(d, terms[t].scale), sums[t]); });
-  }
-
-  /// products[t] = second dot * its scale + first dot * its scale.
-  template <std::size_t N>
-  static HWY_INLINE void add_halves(const Dot& dot, const FloatVector* scale, const std::int8_t* x,
-                                    const ActivationTerms* terms, FloatVector* products) {
-    const FloatTag d;
-    unroll<2>([&](auto half) TROUPE_LAMBDA {
-      IntVector dots[N];
-      unroll<N>([&](auto t) TROUPE_LAMBDA {
-        if constexpr (Dot::zero == 0)
-          dots[t] = hn::Zero(IntTag());
-        else
-          dots[t] =
-              shift_words<__builtin_ctz(32 / Dot::zero)>(hn::Set(IntTag(), terms[t].half_offsets[half]));
-      });
-      dot.template add<N, 4 * half, 4>(x, dots);
-      unroll<N>([&](auto t) TROUPE_LAMBDA {
-        const FloatVector value = hn::ConvertTo(d, dots[t]);
-        if constexpr (half == 0)
-          products[t] = hn::Mul(value, scale[0]);
-        else
-          products[t] = hn::MulAdd(value, scale[1], products[t]);
-      });
-    });
-  }
-};
-
-/// ... and a minimum for each half; scale[2] and [3] are the minima / 32, since half_offsets are -32 times
-/// the sums of x.
-template <class Dot_>
-struct HalfScalesMinsProduct {
-  using Dot = Dot_;
-  static_assert(Dot::zero == 0);
-  static constexpr std::size_t scales = 4, rows_max = 8;
-
-  template <std::size_t N>
-  static HWY_INLINE void add(const Dot& dot, const FloatVector* scale, const std::int8_t* x,
-                             const ActivationTerms* terms, FloatVector* sums) {
-    const FloatTag d;
-    FloatVector products[N];
-    HalfScalesProduct<Dot>::template add_halves<N>(dot, scale, x, terms, products);
-    unroll<N>([&](auto t) TROUPE_LAMBDA {
-      unroll<2>([&](auto half) TROUPE_LAMBDA {
-        const FloatVector offset = hn::ConvertTo(d, hn::Set(IntTag(), terms[t].half_offsets[half]));
-        products[t] = hn::MulAdd(offset, scale[2 + half], products[t]);
-      });
-      sums[t] = hn::MulAdd(products[t], hn::Set(d, terms[t].scale), sums[t]);
-    });
-  }
-};
-
-/// add<T> in steps.
-template <class Product, std::size_t T>
-HWY_INLINE void add_rows(const typename Product::Dot& dot, const FloatVector* scale, const std::int8_t* x,
-                         const ActivationTerms* terms, FloatVector* sums) {
-  constexpr std::size_t step = T < dot_rows_step ? T : dot_rows_step;
-  static_assert(T % step == 0);
-  unroll<T / step>([&](auto s) TROUPE_LAMBDA {
-    constexpr std::size_t t = s * step;
-    Product::template add<step>(dot, scale, x + 32 * t, terms + t, sums + t);
-  });
-}
 
 // ---- 256 columns at a time, or what is left of them.
 
@@ -178,40 +47,54 @@ HWY_INLINE Quads load_quads(const std::byte* packed, std::size_t sub_block, std:
 template <class Format>
 struct FewRowsKernel {
   using Product = typename Format::Product;
-  static constexpr std::size_t groups_max = 1, sums_max = 16;
-#if HWY_CAP_GE256
+  // Groups take turns strip by strip: what is asked for from memory has the time of the others to arrive.
+  static constexpr std::size_t groups_max = 4, sums_max = 8;
+#if HWY_CAP_GE512
+  using Tiles = std::index_sequence<8, 4, 2, 1>;
+#elif HWY_CAP_GE256
   using Tiles = std::index_sequence<4, 2, 1>;
 #else
   using Tiles = std::index_sequence<1>;
 #endif
 
-  template <std::size_t, std::size_t T>
+  template <std::size_t G, std::size_t T>
   static HWY_NOINLINE void tile(const MatmulOperands& m, std::size_t group, std::size_t row) {
     const std::size_t total = m.cols / 32, rows = m.x->rows();
     const std::byte* w = m.weights + group * m.group_bytes;
     const std::int8_t* x = m.x->q8() + row * 32;
     const ActivationTerms* terms = m.x->terms() + row;
-    FloatVector sums[1][parts][T];
+    FloatVector sums[G][parts][T];
     clear_sums(sums);
     for (std::size_t first = 0; first < total; first += strip) {
       const std::size_t count = std::min(strip, total - first);
-      for (std::size_t p = 0; p < parts; ++p) {
-        FloatVector scales[strip * Product::scales];
-        load_scales<Format>(w, count, p, scales);
-        FloatVector totals[T];
-        unroll<T>([&](auto t) TROUPE_LAMBDA { totals[t] = sums[0][p][t]; });
-        for (std::size_t s = 0; s < count; ++s) {
-          constexpr std::size_t bytes = Format::packed_bytes / Format::sub_blocks;
-          if (p == 0) prefetch<bytes>(w + strip * bytes + s * bytes);
-          const typename Product::Dot dot(load_quads<Format>(w, s, p));
-          add_rows<Product, T>(dot, scales + s * Product::scales, x + s * rows * 32, terms + s * rows,
-                               totals);
-        }
-        unroll<T>([&](auto t) TROUPE_LAMBDA { sums[0][p][t] = totals[t]; });
+      const bool last = first + strip >= total;
+      for (std::size_t g = 0; g < G; ++g) {
+        // What comes next: of this group, or the beginning of the one whose turn it is in the next tile.
+        const std::byte* next = last ? m.weights + (group + G + g) * m.group_bytes
+                                     : w + g * m.group_bytes + bytes_of<Format>(strip);
+        for (std::size_t p = 0; p < parts; ++p)
+          add_strip<T>(w + g * m.group_bytes, count, p, next, x, terms, rows, sums[g][p]);
       }
       w += bytes_of<Format>(strip), x += strip * rows * 32, terms += strip * rows;
     }
     store_sums(m, group, row, sums);
+  }
+
+  template <std::size_t T>
+  static HWY_INLINE void add_strip(const std::byte* w, std::size_t count, std::size_t part,
+                                   const std::byte* next, const std::int8_t* x, const ActivationTerms* terms,
+                                   std::size_t rows, FloatVector* sums) {
+    FloatVector scales[strip * Product::scales];
+    load_scales<Format>(w, count, part, scales);
+    FloatVector totals[T];
+    unroll<T>([&](auto t) TROUPE_LAMBDA { totals[t] = sums[t]; });
+    for (std::size_t s = 0; s < count; ++s) {
+      constexpr std::size_t bytes = Format::packed_bytes / Format::sub_blocks;
+      if (part == 0) prefetch<bytes>(next + s * bytes);
+      const typename Product::Dot dot(load_quads<Format>(w, s, part));
+      add_rows<Product, T>(dot, scales + s * Product::scales, x + s * rows * 32, terms + s * rows, totals);
+    }
+    unroll<T>([&](auto t) TROUPE_LAMBDA { sums[t] = totals[t]; });
   }
 };
 
@@ -220,22 +103,27 @@ struct FewRowsKernel {
 /// Rows of which sums are kept at a time.
 constexpr std::size_t sweep_rows_max = 64;
 
-/// A strip of a group, ready to be multiplied.
+/// A strip of a group, ready to be multiplied: for the tile registers as signed bytes, whatever Dot::zero is.
 template <class Product>
 struct Unpacked {
   HWY_ALIGN std::byte quads[strip][8][quad_bytes];
   HWY_ALIGN float scales[strip][Product::scales][group_rows];
 };
 
-template <class Format>
+template <class Format, bool for_registers>
 HWY_INLINE void unpack(const std::byte* packed, std::size_t count, Unpacked<typename Format::Product>& out) {
   using Product = typename Format::Product;
+  const Quad zero = set_quad(for_registers ? Product::Dot::zero : 0);
   for (std::size_t p = 0; p < parts; ++p) {
     FloatVector scales[strip * Product::scales];
     load_scales<Format>(packed, count, p, scales);
     for (std::size_t s = 0; s < count; ++s) {
       const Quads quads = load_quads<Format>(packed, s, p);
-      unroll<8>([&](auto j) TROUPE_LAMBDA { store_quad(quads.quad[j], out.quads[s][j], p); });
+      unroll<8>([&](auto j) TROUPE_LAMBDA {
+        Quad quad = quads.quad[j];
+        if constexpr (for_registers && Product::Dot::zero != 0) quad = hn::Sub(quad, zero);
+        store_quad(quad, out.quads[s][j], p);
+      });
       unroll<Product::scales>([&](auto i) TROUPE_LAMBDA {
         hn::Store(scales[s * Product::scales + i], FloatTag(), out.scales[s][i] + p * lanes);
       });
@@ -262,6 +150,52 @@ HWY_INLINE void sweep_tile(const Unpacked<Product>& w, std::size_t sub_blocks, c
     unroll<T>([&](auto t) TROUPE_LAMBDA { hn::Store(totals[t], d, sums + t * group_rows + p * lanes); });
   }
 }
+
+#if TROUPE_TILES
+
+/// sweep_tile for T rows with the tile registers, which are set up.
+template <class Product, std::size_t T>
+HWY_INLINE void sweep_registers(const Unpacked<Product>& w, std::size_t sub_blocks, const std::int8_t* x,
+                                const ActivationTerms* terms, std::size_t rows, float* sums) {
+  const FloatTag d;
+  constexpr std::size_t pieces = Product::pieces;
+  // A product takes long to be done, but others can begin meanwhile.
+  constexpr std::size_t ahead = 3;
+  HWY_ALIGN std::int32_t products[ahead + 1][pieces][16][16];
+  const auto multiply = [&](std::size_t s) TROUPE_LAMBDA {
+    unroll<pieces>([&](auto piece) TROUPE_LAMBDA {
+      tile_product(s % 4, x + s * rows * 32 + 32 / pieces * piece, w.quads[s][8 / pieces * piece],
+                   products[s % (ahead + 1)][piece][0]);
+    });
+  };
+  FloatVector totals[T];
+  unroll<T>([&](auto t) TROUPE_LAMBDA { totals[t] = hn::Load(d, sums + t * group_rows); });
+  for (std::size_t s = 0; s < ahead && s < sub_blocks; ++s) multiply(s);
+  for (std::size_t s = 0; s < sub_blocks; ++s) {
+    if (s + ahead < sub_blocks) multiply(s + ahead);
+    FloatVector scales[Product::scales];
+    unroll<Product::scales>([&](auto i) TROUPE_LAMBDA { scales[i] = hn::Load(d, w.scales[s][i]); });
+    const std::int8_t* from = x + s * rows * 32;
+    const ReadyDot dot{products[s % (ahead + 1)][0][0], from};
+    add_rows<Product, T>(dot, scales, from, terms + s * rows, totals);
+  }
+  unroll<T>([&](auto t) TROUPE_LAMBDA { hn::Store(totals[t], d, sums + t * group_rows); });
+}
+
+/// `count` rows with the tile registers. Whole tiles are computed, of which rows behind the last mean
+/// nothing.
+template <class Product>
+HWY_NOINLINE void sweep_registers(const Unpacked<Product>& w, std::size_t sub_blocks, const std::int8_t* x,
+                                  const ActivationTerms* terms, std::size_t rows, std::size_t count,
+                                  float* sums) {
+  std::size_t t = 0;
+  for (; t + 8 < count; t += 16)
+    sweep_registers<Product, 16>(w, sub_blocks, x + t * 32, terms + t, rows, sums + t * group_rows);
+  if (t < count)
+    sweep_registers<Product, 8>(w, sub_blocks, x + t * 32, terms + t, rows, sums + t * group_rows);
+}
+
+#endif
 
 /// The same with `count` rows, in tiles of T while they fit, then in narrower ones.
 template <class Product, std::size_t T, std::size_t... Narrower>
@@ -295,33 +229,53 @@ HWY_NOINLINE void sweep(const Unpacked<Product>& w, std::size_t sub_blocks, cons
 }
 
 /// Activation rows `row` to `row + count` (at most sweep_rows_max) of one group.
-template <class Format>
+template <class Format, bool with_registers>
 HWY_NOINLINE void sweep_group(const MatmulOperands& m, std::size_t group, std::size_t row,
                               std::size_t count) {
-  Unpacked<typename Format::Product> unpacked;
-  HWY_ALIGN float sums[sweep_rows_max * group_rows];
+  using Product = typename Format::Product;
+  Unpacked<Product> unpacked;
+  HWY_ALIGN float sums[(sweep_rows_max + activation_rows_behind) * group_rows];
   std::memset(sums, 0, count * group_rows * sizeof(float));
   const std::byte* w = m.weights + group * m.group_bytes;
   const std::size_t rows = m.x->rows(), total = m.cols / 32;
+#if TROUPE_TILES
+  constexpr std::size_t quads = 8 / Product::pieces;
+  if constexpr (with_registers) count > 8 ? set_up_tiles<16, quads>() : set_up_tiles<8, quads>();
+#endif
   for (std::size_t first = 0; first < total; first += strip, w += bytes_of<Format>(strip)) {
     const std::size_t sub_blocks = std::min(strip, total - first);
-    unpack<Format>(w, sub_blocks, unpacked);
-    sweep(unpacked, sub_blocks, m.x->q8() + (first * rows + row) * 32, m.x->terms() + first * rows + row,
-          rows, count, sums);
+    unpack<Format, with_registers>(w, sub_blocks, unpacked);
+    const std::int8_t* x = m.x->q8() + (first * rows + row) * 32;
+    const ActivationTerms* terms = m.x->terms() + first * rows + row;
+#if TROUPE_TILES
+    if constexpr (with_registers) {
+      sweep_registers(unpacked, sub_blocks, x, terms, rows, count, sums);
+      continue;
+    }
+#endif
+    sweep(unpacked, sub_blocks, x, terms, rows, count, sums);
   }
+#if TROUPE_TILES
+  if constexpr (with_registers) release_tiles();
+#endif
   for (std::size_t t = 0; t < count; ++t) store_outputs(m, group, row + t, load16(sums + t * group_rows));
 }
 
 template <class Format>
 HWY_INLINE void multiply_quantized(const MatmulOperands& m, const MatmulRange& r) {
-  constexpr std::size_t few = 4;
+  constexpr std::size_t few = HWY_CAP_GE512 ? 8 : 4;
   if (r.row_end - r.row_begin <= few) {
     multiply_range<FewRowsKernel<Format>>(m, r);
     return;
   }
+#if TROUPE_TILES
+  const auto group_function = tile_registers() ? sweep_group<Format, true> : sweep_group<Format, false>;
+#else
+  const auto group_function = sweep_group<Format, false>;
+#endif
   for (std::size_t row = r.row_begin; row < r.row_end; row += sweep_rows_max)
     for (std::size_t group = r.group_begin; group < r.group_end; ++group)
-      sweep_group<Format>(m, group, row, std::min(sweep_rows_max, r.row_end - row));
+      group_function(m, group, row, std::min(sweep_rows_max, r.row_end - row));
 }
 
 // ---- Formats whose blocks of 32 have a scale, or a scale and a minimum.
