@@ -40,8 +40,8 @@ Value insert(Call& call, const Value& self) {
   const std::int64_t index = call.integer(0, 0);
   const std::int64_t place = std::clamp<std::int64_t>(index < 0 ? index + size : index, 0, size);
   call.budget.step(items.size() / 8);
-  call.budget.hold(sizeof(Value));
-  items.insert(items.begin() + place, Value(*call.at(1)));
+  self.list()->push(call.budget, *call.at(1));
+  std::rotate(items.begin() + place, items.end() - 1, items.end());
   return None{};
 }
 
