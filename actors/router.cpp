@@ -117,7 +117,7 @@ class RouterState {
       flights_->served_token(*flight);
       flight->emitted.push_back(m.event.token);
       flight->alone = false;  // past the step that it was suspected of breaking
-      if (flight->paused()) {
+      if (flight->paused() && !flight->reader_due) {
         flights_->await_reader(*flight, reader_due());
         set_timer();
       }
@@ -136,9 +136,11 @@ class RouterState {
   void faulted(const Faulted& m) {
     Flight* flight = flights_->current(m.request, m.epoch);
     if (flight == nullptr) return;
-    log_warning("request " + std::to_string(m.request) + ": " + m.error.message);
     release(*flight, GeneratorIs::idle);
-    recover(*flight, faults_->step_failed(*flight, m.error, m.final));
+    const auto verdict = faults_->step_failed(*flight, m.error, m.final);
+    if (!verdict)
+      log_warning("request " + std::to_string(m.request) + " is replayed alone: " + m.error.message);
+    recover(*flight, verdict);
     dispatch();
   }
 

@@ -121,6 +121,11 @@ struct Engine::Impl final : StreamHost {
   }
   const EngineOptions& stream_options() const override { return options; }
 
+  std::size_t parallelism(const BatchOptions& batch_options) const {
+    return batch_options.parallelism_max != 0 ? batch_options.parallelism_max : options.pool_max;
+  }
+  std::size_t batch(const BatchSource& source, const BatchOptions& batch_options, const BatchSink& sink);
+
   void stop() {
     std::call_once(stopped, [this] {
       {
@@ -281,19 +286,44 @@ std::vector<GenerationRequest> Engine::seeded_requests(std::span<const std::stri
   return requests;
 }
 
-std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest> requests,
-                                              const BatchOptions& options) {
+std::size_t Engine::Impl::batch(const BatchSource& source, const BatchOptions& batch_options,
+                                const BatchSink& sink) {
   BatchEngine engine;
   engine.make_work = [this](const GenerationRequest& request) {
-    return make_work(request, impl_->model->tokenizer());
+    return make_work(request, model->tokenizer());
   };
   engine.submit = [this](const GenerationRequest& request, const std::shared_ptr<const Work>& work,
                          const std::shared_ptr<StreamListener>& listener) {
-    return impl_->submit(request, work, 0, listener);
+    return submit(request, work, 0, listener);
   };
-  engine.cancel = [this](RequestId request) { impl_->cancel(request); };
-  return run_batch(requests, options, engine,
-                   options.parallelism_max != 0 ? options.parallelism_max : impl_->options.pool_max);
+  engine.cancel = [this](RequestId request) { cancel(request); };
+  return run_batch(source, batch_options, engine, parallelism(batch_options), sink);
+}
+
+std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest> requests,
+                                              const BatchOptions& options) {
+  std::vector<Result<Generation>> results;
+  results.reserve(requests.size());
+  std::size_t next = 0;
+  BatchSource source;
+  source.next = [&] { return next < requests.size() ? &requests[next++] : nullptr; };
+  source.total = requests.size();
+  impl_->batch(source, options,
+               [&](std::size_t, Result<Generation> result) { results.push_back(std::move(result)); });
+  return results;
+}
+
+std::size_t Engine::batch(const std::function<std::optional<GenerationRequest>()>& next,
+                          const BatchOptions& options) {
+  std::optional<GenerationRequest> request;
+  BatchSource source;
+  source.next = [&]() -> const GenerationRequest* {
+    request = next();
+    return request ? &*request : nullptr;
+  };
+  source.ready = options.ready;
+  source.pending_max = options.pending_max != 0 ? options.pending_max : 4 * impl_->parallelism(options);
+  return impl_->batch(source, options, [](std::size_t, const Result<Generation>&) {});
 }
 
 EngineDoor::EngineDoor(Engine& engine) : host_(engine.impl_) {}
