@@ -95,6 +95,7 @@ class RouterState {
 
   caf::typed_response_promise<Drained> drain(const Drain& m) {
     draining_ = true;
+    dispatch();
     auto promise = self_->make_response_promise<Drained>();
     drained_.push_back(promise);
     drain_deadline_ = std::min(drain_deadline_.value_or(TimePoint::max()), now() + milliseconds(m.drain_ms));
@@ -201,6 +202,7 @@ class RouterState {
       assign(*flight);
     }
     publish(config_.counters->requests_queued, flights_->waiting());
+    publish(config_.counters->queue_retry_ms, draining_ ? 0 : flights_->retry_ms());
   }
 
   void assign(Flight& flight) {

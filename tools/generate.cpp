@@ -254,7 +254,7 @@ int answer_batch(Engine& engine, Prompts& prompts, bool with_headers, const Gene
       const double most = static_cast<double>(total) * std::max(1U, flags.answer.options.max_tokens);
       share = std::max(static_cast<double>(completed) / static_cast<double>(total),
                        static_cast<double>(tokens) / most);
-      label += "/" + std::to_string(total);
+      label.append("/").append(std::to_string(total));
     }
     bar.show(label + " prompts, " + std::to_string(tokens) + " tokens", share);
     return !stop_requested() && output.check_reader();

@@ -310,6 +310,30 @@ TEST_CASE("a stream whose reader went to sleep ends with an error that says so",
   CHECK(engine->stats().requests_failed == 1);
 }
 
+TEST_CASE("a full queue refuses at once, by when it will have room, and has room again", "[engine]") {
+  EngineOptions options;
+  options.pool_max = 1;
+  options.queue_requests_max = 2;
+  options.stream_window_tokens = 4;
+  const auto engine = start(options);
+  auto running = engine->open_stream(request("a", 100));
+  REQUIRE(running);
+  auto first = engine->generate(request("b", 3));
+  auto second = engine->generate(request("c", 3));
+  for (int i = 0; i < 3; ++i) {
+    const auto refused = engine->open_stream(request("d", 3));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Errc::queue_full);
+    CHECK(refused.error().retry_after_ms >= 50);
+    CHECK(refused.error().message.find("full with 2 requests") != std::string::npos);
+  }
+  CHECK(engine->stats().requests_refused == 3);
+  running->cancel();
+  CHECK(first.get());
+  CHECK(second.get());
+  CHECK(engine->generate(request("e", 3)).get());
+}
+
 TEST_CASE("a batch that is given up ends every prompt as cancelled", "[engine]") {
   const auto engine = start();
   const auto requests = Engine::seeded_requests(prompts(40), long_answers());
