@@ -40,19 +40,19 @@ double f32_rounds(std::size_t rounds, float* values) {
 /// The same with bytes: a block of 32 columns of weights against 16 rows of activations, again and again.
 double int8_rounds(std::size_t rounds, float* values) {
   constexpr std::size_t rows = HWY_TARGET == HWY_SCALAR ? 1 : 16;
-  alignas(64) std::uint8_t weights[256];
   alignas(64) std::int8_t x[rows * 32];
-  std::int32_t offsets[rows];
-  std::fill_n(weights, sizeof weights, static_cast<std::uint8_t>(values[0] * 64));
   std::fill_n(x, sizeof x, static_cast<std::int8_t>(values[1] * 64));
-  std::fill_n(offsets, rows, 0);
-  const NibbleQuads quads = NibbleQuads::load(weights, 0);
+  Quads weights;
+  unroll<8>([&](auto j)
+                TROUPE_LAMBDA { weights.quad[j] = set_quad(static_cast<std::uint8_t>(values[0] * 16)); });
+  const UnsignedDot<15, 0> dot(weights);
   IntVector all = hn::Zero(IntTag());
   constexpr std::size_t step = rows < dot_rows_step ? rows : dot_rows_step;
   for (std::size_t r = 0; r < rounds; ++r) {
     unroll<rows / step>([&](auto s) TROUPE_LAMBDA {
       IntVector dots[step];
-      dot_rows<step>(quads, x + s * step * 32, offsets + s * step, dots);
+      unroll<step>([&](auto t) TROUPE_LAMBDA { dots[t] = hn::Zero(IntTag()); });
+      dot.template add<step, 0, 8>(x + s * step * 32, dots);
       unroll<step>([&](auto t) TROUPE_LAMBDA { all = hn::Xor(all, dots[t]); });
     });
     asm volatile("" : : "r"(x) : "memory");  // or the rounds would be seen to be equal

@@ -9,7 +9,10 @@
 namespace troupe {
 namespace {
 
-constexpr std::array weight_kernels{&f32_weights, &f16_weights, &q8_0_weights, &q4_0_weights};
+constexpr std::array weight_kernels{&f32_weights,  &f16_weights,    &bf16_weights,  &q8_0_weights,
+                                    &q4_0_weights, &q4_1_weights,   &q5_0_weights,  &q5_1_weights,
+                                    &q2_k_weights, &q3_k_weights,   &q4_k_weights,  &q5_k_weights,
+                                    &q6_k_weights, &iq4_nl_weights, &iq4_xs_weights};
 
 const WeightKernel* find_kernel(TensorType type) noexcept {
   for (const WeightKernel* kernel : weight_kernels)
@@ -79,6 +82,12 @@ Product prepare(const MatmulTarget& target, Activations& x, ThreadPool& pool) {
 
 bool matmul_supports(TensorType type) noexcept {
   return find_kernel(type) != nullptr;
+}
+
+std::vector<TensorType> matmul_types() {
+  std::vector<TensorType> types;
+  for (const WeightKernel* kernel : weight_kernels) types.push_back(kernel->type);
+  return types;
 }
 
 std::size_t PackedMatrix::packed_bytes(TensorType type, std::size_t rows, std::size_t cols) noexcept {

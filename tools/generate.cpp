@@ -7,6 +7,7 @@
 
 #include "base/try.hpp"
 #include "tools/cli_options.hpp"
+#include "tools/conversation.hpp"
 #include "tools/generation_settings.hpp"
 #include "tools/json_text.hpp"
 #include "tools/number_text.hpp"
@@ -43,6 +44,9 @@ constexpr std::string_view notes =
     "those before it are there, though no further line has come. An argument that begins with a dash is fine "
     "as "
     "the value of an option: -p \"-1, 0, 1,\".\n"
+    "--chat answers messages as 'troupe chat' does, each in a conversation of its own; 'troupe template' "
+    "shows what "
+    "the model gets.\n"
     "A prompt longer than the context is an error, never truncated. One prompt's error does not stop the "
     "others; the "
     "exit status is then 1. Ctrl-C ends all answers and prints what is there; exit status 130. The second "
@@ -56,6 +60,8 @@ struct GenerateFlags {
   EngineFlags engine;
   std::vector<std::string> prompts;
   std::string prompt_file;
+  bool chat = false;
+  std::string system;
   std::uint32_t parallel = 8;
   std::uint32_t deadline_ms = 0;
   bool json = false;
@@ -75,6 +81,14 @@ void declare(CommandLine& command_line, GenerateFlags& flags) {
       CommandLine::Times::many);
   command_line.text("--prompts", "FILE", "a prompt per line, after those of -p; - is standard input",
                     flags.prompt_file);
+  command_line.flag("--chat", "each prompt is a user's message, put to the model through its chat template",
+                    flags.chat);
+  command_line.option("--system", "TEXT", "with --chat: instructions in front of each message",
+                      [&flags](std::string_view, const std::string& value) {
+                        flags.system = value;
+                        return Status();
+                      });
+  flags.model.declare_chat_template(command_line);
   flags.answer.declare(command_line, "prompt number i, from 0, uses N + i; default 0");
   flags.engine.declare(command_line);
   flags.engine.declare_prefix_cache(command_line);
@@ -96,13 +110,16 @@ int answers_status(std::size_t failed) {
 
 // What a request comes to that was refused because its deadline had passed before it could begin: an answer
 // without text.
-Generation unbegun(const Engine& engine, const std::string& prompt) {
+Generation unbegun(const Engine& engine, const Prompt& prompt) {
   Generation answer;
   answer.finish_reason = FinishReason::deadline;
   EncodeOptions encode;
   encode.add_special = true;
-  if (const auto tokens = engine.model().tokenizer().encode(prompt, encode))
-    answer.usage.prompt_tokens = static_cast<std::uint32_t>(tokens->size());
+  const auto* chat = std::get_if<ChatPrompt>(&prompt);
+  const auto tokens = chat != nullptr
+                          ? engine.model().encode_chat(*chat)
+                          : engine.model().tokenizer().encode(std::get<std::string>(prompt), encode);
+  if (tokens) answer.usage.prompt_tokens = static_cast<std::uint32_t>(tokens->size());
   return answer;
 }
 
@@ -213,14 +230,24 @@ void print_answer(std::size_t index, const std::string& prompt, bool with_header
 // What the command line asks of each prompt.
 class Requests {
  public:
-  explicit Requests(const GenerateFlags& flags) : options_(flags.answer.options) {
+  explicit Requests(const GenerateFlags& flags)
+      : options_(flags.answer.options), chat_(flags.chat), system_(flags.system) {
     if (flags.deadline_ms > 0) deadline_ = Clock::now() + std::chrono::milliseconds(flags.deadline_ms);
   }
 
+  // What the model is to get for a prompt.
+  Prompt prompt(const std::string& text) const {
+    if (!chat_) return text;
+    Conversation conversation;
+    conversation.system = system_;
+    conversation.messages = {{"user", text}};
+    return chat_prompt_of(conversation);
+  }
+
   // The next prompt's: prompt i has seed + i.
-  GenerationRequest make(const std::string& prompt) {
+  GenerationRequest make(const std::string& text) {
     GenerationRequest request;
-    request.prompt = prompt;
+    request.prompt = prompt(text);
     request.options = options_;
     request.options.sampling.seed += count_++;
     request.deadline = deadline_;
@@ -229,6 +256,8 @@ class Requests {
 
  private:
   GenerationOptions options_;
+  bool chat_;
+  std::string system_;
   std::optional<Clock::time_point> deadline_;
   std::uint64_t count_ = 0;
 };
@@ -263,7 +292,7 @@ int answer_batch(Engine& engine, Prompts& prompts, bool with_headers, const Gene
     bar.wipe();
     const bool too_late = !result && result.error().code == Errc::deadline;
     const std::string& prompt = prompts.first_unanswered();
-    const Result<Generation> answer = too_late ? unbegun(engine, prompt) : result;
+    const Result<Generation> answer = too_late ? unbegun(engine, requests.prompt(prompt)) : result;
     print_answer(index, prompt, with_headers, flags.json, answer, output);
     prompts.answered();
     if (!answer) {
@@ -313,22 +342,9 @@ int run_generate(const Arguments& arguments) {
   if (flags.prompts.empty() && flags.prompt_file.empty()) {
     return command_line.usage_error("no prompt given: use -p TEXT, or --prompts FILE (- is standard input)");
   }
-  Prompts prompts(std::move(flags.prompts));
-  if (!flags.prompt_file.empty()) {
-    auto file = PromptFile::open(flags.prompt_file);
-    if (!file) return report(file.error());
-    const std::string name = file->name();
-    prompts.add_file(*std::move(file));
-    // Until the handlers are there, Ctrl-C simply ends the program while it waits. Whether there is more than
-    // one prompt decides how answers look, unless they are JSON: those go out before a second prompt must
-    // come.
-    if (Status status = prompts.expect(flags.json ? 1 : 2); !status) return report(status.error());
-    if (prompts.known() == 0) {
-      prompts.tell_empty_lines();
-      return report({Errc::bad_argument, "there is no prompt in " + name});
-    }
+  if (!flags.chat && (!flags.system.empty() || !flags.model.chat_template.empty())) {
+    return command_line.usage_error("--system and --chat-template go with --chat");
   }
-  const bool one = prompts.all_known() && prompts.known() == 1;
 
   install_signal_handlers(InterruptUse::once);
   const auto model = open_model(flags.model, flags.engine.options.threads);

@@ -14,6 +14,8 @@
 //   * The client dies (the sender of a GenerationRequest, the reader of a stream), for whatever reason: its
 //     requests are cancelled within one step, and no other notices. A client whose request() timed out, but
 //     which lives, is still worked for: set GenerationRequest::deadline.
+//   * The reader lives, but gives no credit for EngineOptions::reader_stall_ms_max while its window is full:
+//     its stream ends with reader_stalled.
 //   * The troupe is sent an exit message: it refuses newcomers (draining), lets what runs finish for
 //     EngineOptions::drain_ms, cancels the rest, and ends with the message's reason. A second exit message
 //     cancels at once. A message with reason normal, from a linked actor, is ignored, as CAF's actors do.
@@ -126,8 +128,8 @@ using TroupeActor =
                      caf::replies_to<GetStats>::with<EngineStats>>;
 
 /// Spawns a troupe in `system`, which must outlive it: the system's destructor waits for its end, which comes
-/// with the last handle or an exit message. options.threads are kernel threads beside those of the system.
-/// Errors: those of Engine::start().
+/// with the last handle or an exit message (and not before a forward pass returns, should one be stuck).
+/// options.threads are kernel threads beside those of the system. Errors: those of Engine::start().
 Result<TroupeActor> spawn_troupe(caf::actor_system& system, std::shared_ptr<const Model> model,
                                  const EngineOptions& options = {});
 

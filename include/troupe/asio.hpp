@@ -3,9 +3,9 @@
 // any completion token.
 //
 //   asio::awaitable<void> tell(troupe::Engine& engine) {
-//     auto stream = co_await troupe::async_stream(engine, {.prompt = "Once upon a time"},
-//     asio::use_awaitable); while (auto event = co_await stream.async_next(asio::use_awaitable)) std::cout <<
-//     event->text;
+//     auto stream = co_await troupe::async_stream(engine, {.prompt = "Once"}, asio::use_awaitable);
+//     while (auto event = co_await stream.async_next(asio::use_awaitable))
+//       std::cout << event->text;
 //   }
 //
 // Threads: no thread waits for anything, neither yours nor one of the engine. Handlers run by way of their
@@ -45,7 +45,7 @@
 
 namespace troupe {
 
-/// An answer as handlers get it: with its text so far, if it failed none, and why it failed.
+/// An answer as handlers get it. It has either `error`, when it failed, or what a Generation has.
 struct Answer : Generation {
   std::optional<Error> error = {};
 };
@@ -141,10 +141,9 @@ class NextOperation final : public Operation<Handler, asio::any_io_executor> {
   }
 
   void cancel(asio::cancellation_type type) {
-    const bool mine = !claimed_.exchange(true);
+    if (claimed_.exchange(true)) return;  // too late
     constexpr auto total = asio::cancellation_type::total;
     if ((type & ~total) != asio::cancellation_type::none) state_->stream->cancel();
-    if (!mine) return;
     state_->stream->wake_on(PolledStream::Until::token, nullptr);
     state_->pulling = false;
     this->complete(boost::system::error_code(asio::error::operation_aborted), std::optional<TokenEvent>());

@@ -36,6 +36,7 @@ class ErrorCategory final : public boost::system::error_category {
       case Errc::cancelled: return "cancelled";
       case Errc::deadline: return "the deadline has passed";
       case Errc::fault: return "the engine had a fault";
+      case Errc::reader_stalled: return "the stream's reader has stopped reading";
     }
     return "error " + std::to_string(code) + " of Troupe";
   }
@@ -51,6 +52,7 @@ class ErrorCategory final : public boost::system::error_category {
       case Errc::context_exceeded: return errc::make_error_condition(errc::message_size);
       case Errc::queue_full: return errc::make_error_condition(errc::resource_unavailable_try_again);
       case Errc::cancelled: return errc::make_error_condition(errc::operation_canceled);
+      case Errc::reader_stalled:
       case Errc::deadline: return errc::make_error_condition(errc::timed_out);
       case Errc::bad_file:
       case Errc::draining:

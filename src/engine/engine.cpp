@@ -100,7 +100,7 @@ struct Engine::Impl final : StreamHost {
                            const std::shared_ptr<StreamListener>& listener) {
     if (auto full = refused_for_full_queue()) return *std::move(full);  // before its prompt is encoded
     return guarded("submitting a request", [&]() -> Result<RequestId> {
-      TROUPE_TRY(auto work, make_work(request, model->tokenizer()));
+      TROUPE_TRY(auto work, make_work(request, *model));
       return submit(request, std::move(work), window_tokens, listener);
     });
   }
@@ -304,7 +304,7 @@ std::size_t Engine::Impl::batch(const BatchSource& source, const BatchOptions& b
                                 const BatchSink& results) {
   BatchEngine engine;
   engine.make_work = [this](const GenerationRequest& request) {
-    return make_work(request, model->tokenizer());
+    return make_work(request, *model);
   };
   engine.submit = [this](const GenerationRequest& request, const std::shared_ptr<const Work>& work,
                          const std::shared_ptr<StreamListener>& listener) {

@@ -25,6 +25,7 @@ using TroupeDoor =
 
 using AnswerPromise = caf::typed_response_promise<Generation>;
 using OpenedPromise = caf::typed_response_promise<StreamOpened>;
+using DrainedPromise = caf::typed_response_promise<Drained>;
 
 /// A request between its arrival and its one end.
 struct OpenRequest {
@@ -53,7 +54,9 @@ class TroupeState {
   ~TroupeState() {
     if (!router_) return;
     caf::anon_send_exit(router_, caf::exit_reason::kill);
-    fail_all({Errc::fault, "the troupe has ended", 0});
+    const Error ended{Errc::fault, "the troupe has ended", 0};
+    fail_all(ended);
+    for (DrainedPromise& promise : drained_) promise.deliver(make_error(ended));
   }
   TroupeState(const TroupeState&) = delete;
   TroupeState& operator=(const TroupeState&) = delete;
@@ -108,15 +111,10 @@ class TroupeState {
     if (OpenRequest* request = admitted(m.request)) cancel(*request);
   }
 
-  caf::typed_response_promise<Drained> drain(const Drain& m) {
-    auto promise = self_->make_response_promise<Drained>();
-    auto done = [this, promise]() mutable {
-      promise.deliver(Drained{});
-      leave(caf::exit_reason::normal);
-    };
-    self_->request(router_, caf::infinite, m)
-        .then([done](Drained) mutable { done(); }, [done](caf::error&) mutable { done(); });
-    return promise;
+  DrainedPromise drain(const Drain& m) {
+    drained_.push_back(self_->make_response_promise<Drained>());
+    drain_router(m.drain_ms, caf::exit_reason::normal);
+    return drained_.back();
   }
 
   EngineStats stats() const {
@@ -250,14 +248,20 @@ class TroupeState {
     if (!m.reason) return;  // a linked actor ended well
     const std::uint32_t drain_ms = exiting_ ? 0 : company_.resolved.options.drain_ms;
     exiting_ = true;
-    const auto done = [this, reason = m.reason] { leave(reason); };
+    drain_router(drain_ms, m.reason);
+  }
+
+  void drain_router(std::uint32_t drain_ms, const caf::error& reason) {
     self_->request(router_, caf::infinite, Drain{drain_ms})
-        .then([done](Drained) { done(); }, [done](caf::error&) { done(); });
+        .then([this, reason](Drained) { leave(reason); },
+              [](caf::error&) {});  // the router has died, which down() is about to hear
   }
 
   void leave(const caf::error& reason) {
     if (std::exchange(leaving_, true)) return;
     fail_all({Errc::draining, "the troupe has ended", 0});  // those that were still being encoded
+    for (DrainedPromise& promise : drained_) promise.deliver(Drained{});
+    drained_.clear();
     self_->quit(reason);
   }
 
@@ -268,6 +272,7 @@ class TroupeState {
   std::unordered_map<StreamTag, OpenRequest> open_;  // by the tag that the router knows
   std::unordered_map<RequestId, StreamTag> tags_;    // of those that are admitted
   std::map<caf::actor_addr, std::size_t> clients_;   // watched, and how many requests each has
+  std::vector<DrainedPromise> drained_;              // who waits for the end
   bool exiting_ = false;                             // an exit message came
   bool leaving_ = false;
 };

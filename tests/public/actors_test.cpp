@@ -217,6 +217,24 @@ TEST_CASE("a reader without credit is sent its window and no more", "[actors]") 
   CHECK(theatre.read(id).tokens == alone(request("slow", 40)).tokens);
 }
 
+TEST_CASE("a reader that stops giving credit loses its stream, not its life", "[actors]") {
+  EngineOptions options;
+  options.reader_stall_ms_max = 20;
+  Theatre theatre(options);
+  const RequestId id = theatre.open(request("slow", 200), 9, 4);
+  bool ended = false;
+  while (!ended) {
+    theatre.self->receive([](const StreamToken&) {}, [](const StreamEnd&) { FAIL("it ended well"); },
+                          [&](const StreamError& m) {
+                            ended = true;
+                            CHECK(m.request == id);
+                            CHECK(m.tag == 9);
+                            CHECK(m.error.code == Errc::reader_stalled);
+                          });
+  }
+  theatre.wait_until_idle();
+}
+
 TEST_CASE("a stream can be cancelled in the queue and while it runs", "[actors]") {
   Theatre theatre(one_place());
   const RequestId running = theatre.open(request("running", 400), 1, 4);
@@ -347,11 +365,13 @@ TEST_CASE("when its router fails, what is open gets the error, and the troupe is
   theatre.troupe = troupe;
   const RequestId id = theatre.open(request("running", 400), 1, 4);
   theatre.self->monitor(troupe);
+  theatre.self->send(troupe, Drain{3'600'000});
   theatre.self->send_exit(router, make_error(Error{Errc::fault, "the batcher died too often", 0}));
   bool down = false;
   bool failed = false;
-  while (!down || !failed) {
-    theatre.self->receive([](const StreamToken&) {},
+  bool drained = false;
+  while (!down || !failed || !drained) {
+    theatre.self->receive([](const StreamToken&) {}, [&](Drained) { drained = true; },
                           [&](const StreamError& m) {
                             failed = true;
                             CHECK(m.request == id);

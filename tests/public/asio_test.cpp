@@ -238,6 +238,24 @@ TEST_CASE("a stream that nobody pulls stops at its window, and goes on when it i
   });
 }
 
+TEST_CASE("a stream that is not pulled for too long ends with that error behind its last event", "[asio]") {
+  EngineOptions options;
+  options.reader_stall_ms_max = 20;
+  options.stream_window_tokens = 4;
+  const auto engine = start(options);
+  run([&]() -> asio::awaitable<void> {
+    auto stream = co_await async_stream(*engine, request("slow", 200), asio::use_awaitable);
+    while (engine->stats().reader_stalls == 0) std::this_thread::sleep_for(1ms);
+    for (int i = 0; i < 4; ++i) CHECK(co_await stream.async_next(asio::use_awaitable));
+    const auto [code, event] = co_await stream.async_next(tuple_awaitable);
+    CHECK(code == Errc::reader_stalled);
+    CHECK(code == boost::system::errc::timed_out);
+    CHECK_FALSE(event);
+    REQUIRE(stream.answer().error);
+    CHECK(stream.answer().error->message.find("reader_stall_ms_max") != std::string::npos);
+  });
+}
+
 TEST_CASE("many streams are pulled at once by one thread", "[asio]") {
   const auto engine = start();
   asio::io_context context;

@@ -8,6 +8,7 @@
 #include "base/check.hpp"
 #include "base/random.hpp"
 #include "kernels/quantize.hpp"
+#include "kernels/samples.hpp"
 
 namespace troupe::test {
 namespace {
@@ -27,6 +28,13 @@ class TensorMaker {
     const std::size_t rows = tensor.elements() / cols;
     const std::size_t row_bytes = encoded_bytes(type, cols);
     std::vector<std::byte>& bytes = buffers_->emplace_back(rows * row_bytes);
+    if (!encoding_supported(type)) {
+      Samples samples(seed_ * 1000 + counter_++);
+      bytes = random_blocks(type, rows * cols, deviation * scale_of(type), samples);
+      tensor.data = bytes;
+      checkpoint_.tensors.push_back(std::move(tensor));
+      return;
+    }
     std::vector<float> row(cols);
     for (std::size_t r = 0; r < rows; ++r) {
       for (float& value : row) {
@@ -44,6 +52,16 @@ class TensorMaker {
 
  private:
   double draw() { return uniform_at(seed_, counter_++); }
+
+  /// With random codes under an f16 of about this, weights deviate by about 1.
+  static float scale_of(TensorType type) {
+    switch (type) {
+      case TensorType::q2_k: return 1 / 12.0F;
+      case TensorType::q3_k: return 1 / 40.0F;
+      case TensorType::iq4_xs: return 1 / 1000.0F;
+      default: return 1 / 64.0F;
+    }
+  }
 
   Checkpoint& checkpoint_;
   std::uint64_t seed_;
