@@ -92,6 +92,11 @@ HWY_INLINE void add_page_values(const float* weights, std::size_t begin, std::si
     add_values<1>(single, weights, begin, end, v + dim, head_dim, fresh, factor, out + dim);
 }
 
+HWY_INLINE void cap_scores(float* scores, float cap) {
+  store16(soft_cap16(load16(scores), cap), scores);
+  store16(soft_cap16(load16(scores + 16), cap), scores + 16);
+}
+
 /// Softmax state of one query head.
 struct Running {
   float largest;
@@ -159,6 +164,7 @@ HWY_INLINE void attend_typed(const AttentionLayer& layer, const AttentionRow* ro
           else
             page_scores<1>(q, k, dim, layer.scale, scores);
           for (std::size_t i = 0; i < now; ++i) {
+            if (layer.softcap != 0) cap_scores(scores[i], layer.softcap);
             const float factor = take_scores(scores[i], begin, end, running[r * heads + h + i]);
             add_page_values(scores[i], begin, end, v, dim, page == row_page, factor,
                             row.out + (head + i) * dim);

@@ -43,7 +43,7 @@ TEST_CASE("a configuration that makes no sense is refused by the name of its key
       {"llama.rope.dimension_count", u(3)},
       {"llama.rope.dimension_count", u(64)},
       {"llama.rope.freq_base", 0.0},
-      {"llama.rope.scaling.type", std::string("yarn")},
+      {"llama.rope.scaling.type", std::string("dynamic")},
       {"llama.attention.key_length", u(32)},
       {"llama.attention.value_length", u(8)},
       {"llama.expert_count", u(8)},
@@ -109,10 +109,10 @@ TEST_CASE("loading reports progress and can be given up", "[model]") {
 TEST_CASE("rotary frequencies follow base, scaling and the file's factors", "[model]") {
   const auto plain = read_config(test::toy_checkpoint());
   REQUIRE(plain);
-  REQUIRE(plain->rope_frequencies.size() == 8);
-  CHECK(plain->rope_frequencies[0] == 1.0);
-  CHECK(plain->rope_frequencies[4] == Approx(0.01));
+  REQUIRE(plain->rope.full.frequencies.size() == 8);
+  CHECK(plain->rope.full.frequencies[0] == 1.0);
+  CHECK(plain->rope.full.frequencies[4] == Approx(0.01));
   Checkpoint scaled = with("llama.rope.scaling.factor", 4.0);
   scaled.metadata.insert("llama.rope.scaling.type", std::string("linear"));
-  CHECK(read_config(scaled)->rope_frequencies[4] == Approx(0.0025));
+  CHECK(read_config(scaled)->rope.full.frequencies[4] == Approx(0.0025));
 }
