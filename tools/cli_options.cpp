@@ -316,18 +316,18 @@ void AnswerFlags::declare(CommandLine& command_line, const std::string& seed_hel
   }
 }
 
-void EngineFlags::declare(CommandLine& command_line) {
+void EngineFlags::declare(CommandLine& command_line, const std::string& context_help) {
   command_line.group("Engine");
   constexpr std::uint32_t threads_max = 1024;
   constexpr std::uint32_t context_max = 1U << 24;  // what the engine takes
   command_line.whole("--threads",
                      "kernel threads, 1 to 1024; default: the processors that this process may use", 1,
                      threads_max, options.threads);
-  command_line.whole(
-      "--context",
+  const char* usual =
       "tokens of prompt and answer together, 1 to 16777216; default: what the model states, within "
-      "512..8192",
-      1, context_max, options.context_tokens);
+      "512..8192";
+  command_line.whole("--context", context_help.empty() ? usual : context_help, 1, context_max,
+                     options.context_tokens);
   command_line.option(
       "--kv-type", "TYPE", "numbers of the KV cache, f32 or f16; default: f32 for F32 models, else f16",
       [this](std::string_view what, const std::string& value) -> Status {

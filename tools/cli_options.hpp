@@ -89,7 +89,8 @@ struct AnswerFlags {
 struct EngineFlags {
   EngineOptions options;
 
-  void declare(CommandLine& command_line);
+  /// `context_help`: what --context means, if it is not the usual.
+  void declare(CommandLine& command_line, const std::string& context_help = {});
 };
 
 /// The largest --parallel: each is a KV cache of its own.

@@ -58,9 +58,8 @@ Status check(const Model& model, std::span<const Token> tokens, const EngineOpti
 Logits run(const ModelParts& parts, std::span<const Token> tokens, bool all, KvType kv_type,
            const EngineOptions& options) {
   ThreadPool pool(options.threads);
-  // Where factors go by the context's length, llama.cpp rounds it up, which shows in the smallest models.
-  const std::size_t whole = (tokens.size() + 255) / 256 * 256;
-  const std::size_t context = options.context_tokens != 0 ? options.context_tokens : whole;
+  const std::size_t context =
+      options.context_tokens != 0 ? options.context_tokens : rounded_context(tokens.size());
   KvCache cache(parts.config, kv_type, KvCache::pages_for(tokens.size()));
   constexpr SequenceId sequence = 1;
   cache.open(sequence, tokens.size());
