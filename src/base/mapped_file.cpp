@@ -71,4 +71,15 @@ void MappedFile::will_need_all() const noexcept {
   ::madvise(const_cast<std::byte*>(data_), size_, MADV_WILLNEED);
 }
 
+void MappedFile::let_go(std::span<const std::byte> bytes) const noexcept {
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const auto file = reinterpret_cast<std::uintptr_t>(data_);
+  if (begin < file || begin > file + size_ || bytes.size() > file + size_ - begin) return;
+  // Whole pages only: their neighbours may be in use.
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const std::uintptr_t first = (begin + page - 1) / page * page;
+  const std::uintptr_t end = (begin + bytes.size()) / page * page;
+  if (first < end) ::madvise(const_cast<std::byte*>(data_) + (first - file), end - first, MADV_DONTNEED);
+}
+
 }  // namespace troupe
