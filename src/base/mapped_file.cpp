@@ -55,6 +55,12 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem
 
   const auto size = static_cast<std::size_t>(info.st_size);
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  if (data == MAP_FAILED && errno == ENOMEM) {
+    return Error{Errc::too_large,
+                 in_quotes(path.native()) + " has " + std::to_string(size) +
+                     " bytes, more than this process may map into its address space; raise its limit "
+                     "(ulimit -v)"};
+  }
   if (data == MAP_FAILED) return io_error(path, "map", errno);
   return std::shared_ptr<const MappedFile>(new MappedFile(static_cast<const std::byte*>(data), size));
 }
