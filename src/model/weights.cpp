@@ -1,6 +1,6 @@
 #include "model/weights.hpp"
 
-#include <cmath>
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -25,9 +25,18 @@ std::string supported_types() {
   return text;
 }
 
+template <class T>
+Status status_of(Result<T> result) {
+  return result ? Status() : Status(std::move(result).error());
+}
+
+/// Finds, checks and packs tensors. Without a pool it only checks, counts their bytes and returns empty ones.
 class Loader {
  public:
-  Loader(const Checkpoint& checkpoint, ThreadPool& pool) : checkpoint_(checkpoint), pool_(pool) {}
+  Loader(const Checkpoint& checkpoint, ThreadPool* pool) : checkpoint_(checkpoint), pool_(pool) {}
+
+  /// What the tensors so far take in memory.
+  std::uint64_t bytes() const { return bytes_; }
 
   Result<PackedMatrix> matrix(const std::string& name, std::uint64_t rows, std::uint64_t cols) {
     return matrix_rows(name, rows, cols, 0, rows);
@@ -52,7 +61,9 @@ class Loader {
     }
     const std::uint64_t row_bytes = cols / type.block_elements * type.block_bytes;
     const auto data = tensor->data.subspan(first * row_bytes, count * row_bytes);
-    PackedMatrix packed = PackedMatrix::pack(tensor->type, count, cols, data, pool_);
+    bytes_ += PackedMatrix::packed_bytes(tensor->type, count, cols);
+    if (pool_ == nullptr) return PackedMatrix();
+    PackedMatrix packed = PackedMatrix::pack(tensor->type, count, cols, data, *pool_);
     if (checkpoint_.let_go) checkpoint_.let_go(data);
     return packed;
   }
@@ -78,7 +89,7 @@ class Loader {
     TROUPE_TRY(norm.weight, vector(stem + ".weight", size));
     if (kind == NormKind::layer) {
       TROUPE_TRY(norm.bias, vector(stem + ".bias", size));
-    } else if (kind == NormKind::layer_unbiased) {
+    } else if (kind == NormKind::layer_unbiased && pool_ != nullptr) {
       norm.bias.resize(size);
       std::fill_n(norm.bias.data(), size, 0.0F);
     }
@@ -99,6 +110,8 @@ class Loader {
                        "; norms and biases are supported in F32",
                    0};
     }
+    bytes_ += count * sizeof(float);
+    if (pool_ == nullptr) return AlignedBuffer<float>();
     AlignedBuffer<float> values(count);
     std::memcpy(values.data(), tensor->data.data() + first * sizeof(float), count * sizeof(float));
     return values;
@@ -129,7 +142,8 @@ class Loader {
   }
 
   const Checkpoint& checkpoint_;
-  ThreadPool& pool_;
+  ThreadPool* pool_;
+  std::uint64_t bytes_ = 0;
   std::set<std::string> used_;
 };
 
@@ -199,38 +213,10 @@ Result<LayerWeights> load_layer(Loader& loader, const ModelConfig& config, std::
   return layer;
 }
 
-}  // namespace
-
-std::uint64_t weight_bytes(const Checkpoint& checkpoint) {
-  std::uint64_t bytes = 0;
-  for (const TensorView& tensor : checkpoint.tensors) {
-    const bool packed = tensor.dims.size() == 2 && matmul_supports(tensor.type);
-    // Two or three matrices that lie in one tensor are padded each by itself.
-    const std::uint64_t padding = tensor.name.ends_with(".attn_qkv.weight") ? 32
-                                  : tensor.name.ends_with(".ffn_up.weight") ? 16
-                                                                            : 0;
-    bytes += packed ? PackedMatrix::packed_bytes(tensor.type, tensor.dims[0] + padding, tensor.dims[1])
-                    : tensor.data.size();
-  }
-  return bytes;
-}
-
-Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& config, ThreadPool& pool,
-                             const std::function<bool(double)>& progress) {
-  // A layer has at least one tensor, so a claimed layer count beyond the tensors is refused before anything
-  // is reserved for it.
-  if (config.layers > checkpoint.tensors.size()) {
-    return Error{Errc::bad_file,
-                 std::string(config.architecture.name) + ".block_count is " + std::to_string(config.layers) +
-                     ", but the file has only " + std::to_string(checkpoint.tensors.size()) + " tensors",
-                 0};
-  }
-  Loader loader(checkpoint, pool);
-  const auto report = [&](std::uint32_t layers_done) {
-    return !progress || progress(static_cast<double>(layers_done + 1) / (config.layers + 2));
-  };
+/// All tensors by the loader; report(layers done) after each layer says whether to go on.
+Result<Weights> load_all(Loader& loader, const ModelConfig& config,
+                         const std::function<bool(std::uint32_t)>& report) {
   const Error given_up{Errc::cancelled, "loading was cancelled", 0};
-
   Weights weights;
   TROUPE_TRY(weights.embedding, loader.matrix("token_embd.weight", config.vocab_size, config.width));
   if (config.architecture.positions == PositionKind::learned) {
@@ -251,7 +237,32 @@ Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& co
   }
   TROUPE_TRY(weights.output_norm, loader.norm("output_norm", config.width, config.architecture.norm));
   TROUPE_TRY_STATUS(loader.all_used());
-  if (progress && !progress(1.0)) return given_up;
+  return weights;
+}
+
+}  // namespace
+
+Result<std::uint64_t> check_weights(const Checkpoint& checkpoint, const ModelConfig& config) {
+  // A layer has at least one tensor, so a claimed layer count beyond the tensors is refused before anything
+  // is reserved for it.
+  if (config.layers > checkpoint.tensors.size()) {
+    return Error{Errc::bad_file,
+                 std::string(config.architecture.name) + ".block_count is " + std::to_string(config.layers) +
+                     ", but the file has only " + std::to_string(checkpoint.tensors.size()) + " tensors",
+                 0};
+  }
+  Loader loader(checkpoint, nullptr);
+  TROUPE_TRY_STATUS(status_of(load_all(loader, config, [](std::uint32_t) { return true; })));
+  return loader.bytes();
+}
+
+Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& config, ThreadPool& pool,
+                             const std::function<bool(double)>& progress) {
+  Loader loader(checkpoint, &pool);
+  TROUPE_TRY(Weights weights, load_all(loader, config, [&](std::uint32_t layers_done) {
+               return !progress || progress(static_cast<double>(layers_done + 1) / (config.layers + 2));
+             }));
+  if (progress && !progress(1.0)) return Error{Errc::cancelled, "loading was cancelled", 0};
   return weights;
 }
 

@@ -54,14 +54,16 @@ struct Weights {
   const PackedMatrix& output_matrix() const { return output.rows() != 0 ? output : embedding; }
 };
 
-/// Bytes that load_weights() would allocate, at most.
-std::uint64_t weight_bytes(const Checkpoint& checkpoint);
+/// Whether the checkpoint has just the tensors that it should, in shapes and types that it should: all that
+/// load_weights() refuses is refused here, at once. Returns the bytes that load_weights() will allocate.
+/// Errors: bad_file (missing tensor, wrong shape; named), unsupported (type without kernel, or a tensor that
+/// this architecture does not have: ignoring one would silently compute another model).
+Result<std::uint64_t> check_weights(const Checkpoint& checkpoint, const ModelConfig& config);
 
-/// Repacks every tensor on the pool. What was repacked is let go of (Checkpoint::let_go), the largest tensors
-/// first, so that weights and the file's pages are never in memory together but for one tensor.
-/// progress(share) is called after each layer; false gives up (cancelled). Errors: bad_file (missing tensor,
-/// wrong shape; named), unsupported (type without kernel, or a tensor that this architecture does not have:
-/// ignoring one would silently compute another model).
+/// Repacks every tensor on the pool; check_weights() must have been content. The bytes of the checkpoint are
+/// let go of tensor by tensor (Checkpoint::let_go), the largest first, so that no more of them than one
+/// tensor's are in memory beside the weights. progress(share) is called after each layer; false gives up
+/// (cancelled).
 Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& config, ThreadPool& pool,
                              const std::function<bool(double)>& progress);
 
