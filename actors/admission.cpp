@@ -8,9 +8,6 @@
 namespace troupe {
 namespace {
 
-// A key's share per turn. Small against typical requests, so that turns stay short; a key saves up for longer
-// ones.
-constexpr std::uint64_t quantum_tokens = 256;
 constexpr std::uint64_t starvation_interval = 8;
 
 }  // namespace
@@ -20,18 +17,23 @@ bool AdmissionQueue::push(QueuedRequest request) {
   const bool too_many_tokens = tokens_ + request.tokens > tokens_max_ && !where_.empty();
   if (where_.size() >= requests_max_ || too_many_tokens) return false;
   const Order order{request.deadline, arrivals_++};
-  Class& c = classes_[static_cast<std::size_t>(request.priority)];
-  KeyQueue& queue = c.keys[request.client_key];
-  if (queue.waiting.empty()) c.turns.push_back(request.client_key);
-  queue.waiting.emplace(order, Entry{request.id, request.tokens});
+  Class& c = class_of(request.priority);
+  const auto [found, fresh_key] = c.keys.try_emplace(std::move(request.client_key));
+  Key& key = found->second;
+  if (fresh_key) key.served = c.fair_clock;
+  if (key.waiting.empty()) {
+    key.served = std::max(key.served, c.clock);
+    key.since = order.arrival;
+    c.turns.insert(turn_of(key));
+  }
+  key.waiting.emplace(order, Entry{request.id, request.tokens});
   tokens_ += request.tokens;
-  const bool fresh =
-      where_.emplace(request.id, Place{request.priority, std::move(request.client_key), order}).second;
+  const bool fresh = where_.emplace(request.id, Place{request.priority, found, order}).second;
   TROUPE_CHECK(fresh);
   return true;
 }
 
-AdmissionQueue::Class* AdmissionQueue::next_class() {
+const AdmissionQueue::Class* AdmissionQueue::next_class() const {
   const auto waits = [](const Class& c) { return !c.turns.empty(); };
   if (popped_ % starvation_interval == starvation_interval - 1) {
     const auto lowest = std::find_if(classes_.begin(), classes_.end(), waits);
@@ -41,51 +43,66 @@ AdmissionQueue::Class* AdmissionQueue::next_class() {
   return highest == classes_.rend() ? nullptr : &*highest;
 }
 
-/// Moves on to the first key whose saved-up share covers its next request.
-AdmissionQueue::KeyQueue& AdmissionQueue::next_key(Class& c) {
-  // With one key there is nobody to be fair to, and the loop below would only count.
-  while (c.turns.size() > 1) {
-    KeyQueue& queue = c.keys.at(c.turns.front());
-    if (queue.deficit >= queue.waiting.begin()->second.tokens) return queue;
-    queue.deficit += quantum_tokens;
-    c.turns.push_back(std::move(c.turns.front()));
-    c.turns.pop_front();
-  }
-  return c.keys.at(c.turns.front());
-}
-
-std::optional<std::uint64_t> AdmissionQueue::peek() {
-  Class* c = next_class();
+std::optional<std::uint64_t> AdmissionQueue::peek() const {
+  const Class* c = next_class();
   if (c == nullptr) return std::nullopt;
-  return next_key(*c).waiting.begin()->second.id;
+  return c->turns.begin()->key->waiting.begin()->second.id;
 }
 
 std::optional<std::uint64_t> AdmissionQueue::pop() {
-  Class* c = next_class();
-  if (c == nullptr) return std::nullopt;
-  KeyQueue& queue = next_key(*c);
-  const Entry entry = queue.waiting.begin()->second;
-  queue.deficit -= std::min(queue.deficit, entry.tokens);
+  const auto id = peek();
+  if (!id) return std::nullopt;
+  const auto place = where_.find(*id);
+  Class& c = class_of(place->second.priority);
+  Key& key = place->second.key->second;
+  c.clock = std::max(c.clock, key.served);
+  c.fair_clock = std::max(c.fair_clock, c.clock);
+  ++key.being_served;
   ++popped_;
-  erase(entry.id);
-  return entry.id;
+  take_out(place);
+  return id;
 }
 
 bool AdmissionQueue::erase(std::uint64_t id) {
   const auto place = where_.find(id);
   if (place == where_.end()) return false;
-  Class& c = classes_[static_cast<std::size_t>(place->second.priority)];
-  const auto key = c.keys.find(place->second.key);
-  const auto entry = key->second.waiting.find(place->second.order);
+  take_out(place);
+  return true;
+}
+
+void AdmissionQueue::take_out(std::unordered_map<std::uint64_t, Place>::iterator place) {
+  const auto [priority, key, order] = place->second;
+  where_.erase(place);
+  Class& c = class_of(priority);
+  const auto entry = key->second.waiting.find(order);
   tokens_ -= entry->second.tokens;
   key->second.waiting.erase(entry);
-  if (key->second.waiting.empty()) {
-    // What an absent key had saved up is forgotten: a share is for those who wait.
-    c.turns.erase(std::find(c.turns.begin(), c.turns.end(), key->first));
-    c.keys.erase(key);
-  }
-  where_.erase(place);
-  return true;
+  if (key->second.waiting.empty()) c.turns.erase(turn_of(key->second));
+  forget_if_idle(c, key);
+}
+
+void AdmissionQueue::charge(Priority priority, const std::string& client_key, std::uint64_t tokens) {
+  Class& c = class_of(priority);
+  const auto found = c.keys.find(client_key);
+  TROUPE_CHECK(found != c.keys.end());
+  Key& key = found->second;
+  const bool waits = !key.waiting.empty();
+  if (waits) c.turns.erase(turn_of(key));
+  key.served += static_cast<double>(tokens);
+  if (waits) c.turns.insert(turn_of(key));
+  c.fair_clock += static_cast<double>(tokens) / static_cast<double>(c.keys.size());
+}
+
+void AdmissionQueue::leave(Priority priority, const std::string& client_key) {
+  Class& c = class_of(priority);
+  const auto found = c.keys.find(client_key);
+  TROUPE_CHECK(found != c.keys.end() && found->second.being_served > 0);
+  --found->second.being_served;
+  forget_if_idle(c, found);
+}
+
+void AdmissionQueue::forget_if_idle(Class& c, Keys::iterator key) {
+  if (key->second.waiting.empty() && key->second.being_served == 0) c.keys.erase(key);
 }
 
 std::uint64_t AdmissionQueue::tokens_before(std::uint64_t tokens) const noexcept {

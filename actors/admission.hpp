@@ -5,10 +5,11 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 
 #include "troupe/generation.hpp"
@@ -24,12 +25,16 @@ struct QueuedRequest {
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
 };
 
-/// A queue bounded in requests and in tokens. Next is the highest priority; within it, client keys take turns
-/// by deficit round robin over tokens (Shreedhar and Varghese, 1995), so a key with many or long requests
-/// gets no more than its share; within a key the earliest deadline first, then the order of arrival. So that
-/// a steady stream of higher priorities starves nobody, every 8th request is taken from the lowest priority
+/// A queue bounded in requests and in tokens. Next is the highest priority; within it the client key that has
+/// been served the fewest tokens; within a key the earliest deadline, then the order of arrival. So that a
+/// steady stream of higher priorities starves nobody, every 8th request is taken from the lowest priority
 /// that waits; for the same reason whoever pushes gives requests without a deadline a distant one.
-/// One owner; not thread-safe.
+///
+/// Fairness between keys is start-time fair queueing (Goyal, Vin, Cheng, 1996) over tokens that are counted
+/// as they are served (as Sheng et al., "Fairness in serving large language models", 2024): nobody knows
+/// beforehand how long an answer gets, and a key is not to pay for what it asked for and did not get. A key
+/// that comes, or comes back, starts where the others are: it neither has saved up a share nor owes one. One
+/// owner; not thread-safe.
 class AdmissionQueue {
  public:
   AdmissionQueue(std::uint32_t requests_max, std::uint64_t tokens_max)
@@ -38,12 +43,18 @@ class AdmissionQueue {
   /// Takes the request, or says no: the queue would exceed a bound.
   bool push(QueuedRequest request);
 
-  /// The id that pop() would return; nullopt when empty. Stable until push, pop or erase.
-  std::optional<std::uint64_t> peek();
+  /// The id that pop() would return; nullopt when empty. Stable until any other call that is not const.
+  std::optional<std::uint64_t> peek() const;
+  /// The request is served from now on: charge() what it costs, and leave() when it has ended.
   std::optional<std::uint64_t> pop();
 
   /// Takes a waiting request out (cancelled, expired). False when it is not waiting.
   bool erase(std::uint64_t id);
+
+  /// A request of this key that is being served has cost `tokens` more.
+  void charge(Priority priority, const std::string& client_key, std::uint64_t tokens);
+  /// It has ended.
+  void leave(Priority priority, const std::string& client_key);
 
   /// Tokens that must leave before a request of `tokens` that was refused fits.
   std::uint64_t tokens_before(std::uint64_t tokens) const noexcept;
@@ -52,7 +63,6 @@ class AdmissionQueue {
   std::uint64_t tokens() const noexcept { return tokens_; }
 
  private:
-  using Key = std::string;
   struct Order {
     std::chrono::steady_clock::time_point deadline;
     std::uint64_t arrival;
@@ -62,22 +72,40 @@ class AdmissionQueue {
     std::uint64_t id;
     std::uint64_t tokens;
   };
-  struct KeyQueue {
+  struct Key {
     std::map<Order, Entry> waiting;
-    std::uint64_t deficit = 0;
+    double served = 0;        // tokens, on the class's virtual clock
+    std::uint64_t since = 0;  // when it began to wait
+    std::uint32_t being_served = 0;
+  };
+  using Keys = std::unordered_map<std::string, Key>;
+  struct Turn {  // of a key that waits
+    double served;
+    std::uint64_t since;
+    Key* key;
+    bool operator<(const Turn& other) const {
+      return std::tie(served, since) < std::tie(other.served, other.since);
+    }
   };
   struct Class {  // one priority
-    std::unordered_map<Key, KeyQueue> keys;
-    std::deque<Key> turns;  // keys that have something waiting, the front one's turn
+    Keys keys;    // that wait or are being served
+    std::set<Turn> turns;
+    double clock = 0;  // where the key stood that was taken last: none that waits stands before it
+    // Where a key that comes starts. It also goes on with each key's fair part of what is served: else those
+    // who wait would wait for ever behind a stream of keys that come once each.
+    double fair_clock = 0;
   };
   struct Place {
     Priority priority;
-    Key key;
+    Keys::iterator key;
     Order order;
   };
 
-  Class* next_class();
-  KeyQueue& next_key(Class& c);
+  const Class* next_class() const;
+  Class& class_of(Priority priority) { return classes_[static_cast<std::size_t>(priority)]; }
+  static Turn turn_of(Key& key) { return {key.served, key.since, &key}; }
+  void take_out(std::unordered_map<std::uint64_t, Place>::iterator place);
+  static void forget_if_idle(Class& c, Keys::iterator key);
 
   std::uint32_t requests_max_;
   std::uint64_t tokens_max_;

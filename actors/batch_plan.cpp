@@ -4,7 +4,13 @@
 
 namespace troupe {
 
-std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::size_t step_tokens_max,
+std::size_t count_decodes(std::span<const PendingRows> pending) {
+  return static_cast<std::size_t>(std::count_if(pending.begin(), pending.end(), [](const PendingRows& rows) {
+    return rows.tokens == 1 && !rows.alone;
+  }));
+}
+
+std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::size_t rows_max,
                                    bool alone_turn) {
   std::vector<const PendingRows*> order;
   const PendingRows* alone = nullptr;
@@ -16,7 +22,7 @@ std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::si
     }
   }
   if (alone != nullptr && (alone_turn || order.empty())) {
-    return {{alone->sequence, std::min(alone->tokens, step_tokens_max)}};
+    return {{alone->sequence, std::min(alone->tokens, rows_max)}};
   }
   std::sort(order.begin(), order.end(), [](const PendingRows* a, const PendingRows* b) {
     const bool a_prefill = a->tokens > 1;
@@ -24,7 +30,7 @@ std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::si
     return a_prefill != b_prefill ? b_prefill : a->arrival < b->arrival;
   });
   std::vector<PlannedRows> plan;
-  std::size_t room = step_tokens_max;
+  std::size_t room = rows_max;
   for (const PendingRows* rows : order) {
     if (room == 0) break;
     const std::size_t tokens = std::min(rows->tokens, room);

@@ -22,10 +22,13 @@ struct PlannedRows {
   std::size_t tokens = 0;  ///< of those that wait, from the front
 };
 
-/// The next step: every decode, then prefill chunks in order of arrival until the step has step_tokens_max
-/// rows, so that a long prompt never stalls running streams. Sequences that must be alone get steps of their
-/// own, one each; `alone_turn` says whose turn it is when there are both kinds. Empty only if `pending` is.
-std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::size_t step_tokens_max,
+/// How many of the sequences are decodes that may share a step.
+std::size_t count_decodes(std::span<const PendingRows> pending);
+
+/// The next step: every decode, then prefill chunks in order of arrival until the step has rows_max rows, so
+/// that a long prompt never stalls running streams. Sequences that must be alone get steps of their own, one
+/// each; `alone_turn` says whose turn it is when there are both kinds. Empty only if `pending` is.
+std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::size_t rows_max,
                                    bool alone_turn);
 
 }  // namespace troupe

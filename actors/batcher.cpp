@@ -5,9 +5,11 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <chrono>
+#include <optional>
 #include <unordered_map>
 
 #include "actors/batch_plan.hpp"
+#include "actors/step_budget.hpp"
 
 namespace troupe {
 namespace {
@@ -19,7 +21,12 @@ class BatcherState {
   BatcherState() = default;
   /// However the batcher ends, its cache ends with it.
   ~BatcherState() {
-    if (config_.counters) config_.counters->kv_pages_used.store(0, std::memory_order_relaxed);
+    if (!config_.counters) return;
+    if (config_.lease->given_up()) {
+      config_.counters->stuck_batchers.fetch_sub(1, std::memory_order_relaxed);
+    } else {
+      config_.counters->kv_pages_used.store(0, std::memory_order_relaxed);
+    }
   }
   BatcherState(const BatcherState&) = delete;
   BatcherState& operator=(const BatcherState&) = delete;
@@ -28,6 +35,7 @@ class BatcherState {
     self_ = self;
     config_ = config;
     stepper_ = config.make_stepper();
+    budget_.emplace(config.step_tokens_max, config.step_stretch_max);
   }
 
   void open(const OpenSequence& m) {
@@ -78,8 +86,11 @@ class BatcherState {
     ++tick_number_;
     tick_sent_ = false;
     timer_set_ = false;
-    step();
-    schedule();
+    if (step()) {
+      schedule();
+    } else {
+      self_->quit();
+    }
   }
 
  private:
@@ -90,6 +101,7 @@ class BatcherState {
     std::uint64_t arrival = 0;
     bool alone = false;
     bool open_failed = false;
+    bool started = false;    // some of it was computed
     bool answering = false;  // its generator holds logits, or was just started: it will ask or park
 
     std::size_t waiting() const { return tokens.size() - taken; }
@@ -129,18 +141,25 @@ class BatcherState {
     }
   }
 
-  void step() {
+  /// False when it took so long that the router gave this batcher up.
+  bool step() {
     std::vector<PendingRows> pending;
-    for (const auto& [id, sequence] : sequences_) {
-      if (sequence.waiting() != 0)
-        pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
+    for (auto& [id, sequence] : sequences_) {
+      if (sequence.waiting() == 0) continue;
+      reuse_prefix(id, sequence);
+      pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
     }
-    const auto plan = plan_step(pending, config_.step_tokens_max, alone_turn_);
-    if (plan.empty()) return;
+    const auto plan = plan_step(pending, budget_->rows_for(count_decodes(pending)), alone_turn_);
+    if (plan.empty()) return true;
     alone_turn_ = !alone_turn_;
 
     StepBatch batch;
-    for (const PlannedRows& rows : plan) add_rows(batch, rows);
+    std::vector<SequenceId> sequences;
+    for (const PlannedRows& rows : plan) {
+      add_rows(batch, rows);
+      sequences.push_back(rows.sequence);
+    }
+    config_.lease->begin(std::move(sequences));
     const auto begin = std::chrono::steady_clock::now();
     std::shared_ptr<const LogitsBlock> logits;
     std::string failure;
@@ -149,7 +168,10 @@ class BatcherState {
     } catch (const std::exception& e) {
       failure = e.what();
     }
-    count(batch, std::chrono::steady_clock::now() - begin);
+    if (!config_.lease->end()) return false;
+    const auto time = std::chrono::steady_clock::now() - begin;
+    if (logits) budget_->observe(batch.rows.size(), time);
+    count(batch, time);
     std::size_t row = 0;
     for (const PlannedRows& rows : plan) {
       Sequence& sequence = sequences_.at(rows.sequence);
@@ -157,12 +179,25 @@ class BatcherState {
         fail(rows.sequence, sequence, failure);
         continue;
       }
+      if (config_.prefix_cache) {
+        stepper_->remember(rows.sequence, std::span(sequence.tokens).subspan(sequence.taken, rows.tokens));
+        if (!sequence.started) count_prefix(sequence);
+      }
+      sequence.started = true;
       sequence.taken += rows.tokens;
       if (sequence.waiting() != 0) continue;
       sequence.answering = true;
       ++answering_;
       self_->send(sequence.generator, LogitsRow{rows.sequence, logits, row++});
     }
+    return true;
+  }
+
+  /// Skips what others have computed already. Asked until the sequence's first step, because that may be in a
+  /// step that runs meanwhile.
+  void reuse_prefix(SequenceId id, Sequence& sequence) {
+    if (!config_.prefix_cache || sequence.started) return;
+    if (sequence.taken == 0) sequence.taken = stepper_->reuse_prefix(id, sequence.tokens);
   }
 
   void add_rows(StepBatch& batch, const PlannedRows& rows) {
@@ -182,10 +217,16 @@ class BatcherState {
   }
 
   void count(const StepBatch& batch, std::chrono::nanoseconds time) {
-    config_.counters->steps.fetch_add(1, std::memory_order_relaxed);
-    config_.counters->step_rows.fetch_add(batch.rows.size(), std::memory_order_relaxed);
-    config_.counters->step_ns.fetch_add(static_cast<std::uint64_t>(time.count()), std::memory_order_relaxed);
+    config_.counters->step_tokens.record(static_cast<double>(batch.rows.size()));
+    config_.counters->step_time.record(std::chrono::duration<double>(time).count());
     publish_pages();
+  }
+
+  /// At the first step of a sequence: `taken` is what was reused.
+  void count_prefix(const Sequence& sequence) {
+    Counters& counters = *config_.counters;
+    counters.prefix_tokens_asked.fetch_add(sequence.tokens.size(), std::memory_order_relaxed);
+    counters.prefix_tokens_reused.fetch_add(sequence.taken, std::memory_order_relaxed);
   }
 
   void publish_pages() {
@@ -200,6 +241,7 @@ class BatcherState {
   Self self_ = nullptr;
   BatcherConfig config_;
   std::unique_ptr<Stepper> stepper_;
+  std::optional<StepBudget> budget_;
   std::unordered_map<SequenceId, Sequence> sequences_;
   std::size_t answering_ = 0;  // sequences with `answering`
   std::uint64_t arrivals_ = 0;

@@ -6,6 +6,7 @@
 
 #include "actors/counters.hpp"
 #include "actors/messages.hpp"
+#include "actors/step_lease.hpp"
 #include "actors/stepper.hpp"
 
 namespace troupe {
@@ -13,8 +14,11 @@ namespace troupe {
 struct BatcherConfig {
   std::function<std::unique_ptr<Stepper>()> make_stepper;  ///< called once, on the batcher's thread
   std::shared_ptr<Counters> counters;
+  std::shared_ptr<StepLease> lease;  ///< of this batcher alone
   std::uint32_t step_tokens_max = 256;
+  double step_stretch_max = 2;
   std::uint32_t straggler_wait_us = 2000;
+  bool prefix_cache = true;  ///< requests that begin alike share what was computed for the beginning
   /// A thread of its own, because a step blocks for as long as it computes. Off under a deterministic
   /// scheduler.
   bool detached = true;
@@ -22,7 +26,8 @@ struct BatcherConfig {
 
 /// Spawns the batcher, monitored by nobody yet. It owns the KV cache and the kernel threads, and ends on
 /// Quit. It runs a step as soon as every generator that holds logits has answered them, or straggler_wait_us
-/// after the first could have run.
+/// after the first could have run. When its lease is given up during a step it ends behind that step, in
+/// silence.
 BatcherActor spawn_batcher(caf::actor_system& system, const BatcherConfig& config);
 
 }  // namespace troupe

@@ -1,43 +1,89 @@
 #pragma once
-// Numbers that the actors keep and anybody may read while they run.
+// Numbers that the actors keep and anybody may read while they run: relaxed atomics, no locks.
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "troupe/error.hpp"
+#include "troupe/generation.hpp"
+#include "troupe/metrics.hpp"
 
 namespace troupe {
 
-/// Each group has one writer, named; readers may be on any thread and see each number whole, though not all
-/// of one moment.
+using Counter = std::atomic<std::uint64_t>;
+
+constexpr std::size_t errc_count = static_cast<std::size_t>(Errc::reader_stalled) + 1;
+constexpr std::size_t finish_reason_count = static_cast<std::size_t>(FinishReason::deadline) + 1;
+
+inline void bump(Counter& counter, std::uint64_t by = 1) noexcept {
+  counter.fetch_add(by, std::memory_order_relaxed);
+}
+
+inline void publish(std::atomic<std::uint32_t>& gauge, std::size_t value) noexcept {
+  gauge.store(static_cast<std::uint32_t>(value), std::memory_order_relaxed);
+}
+
+/// Counts values by the bucket they fall into. Any number of writers and readers.
+class Histogram {
+ public:
+  /// `bounds` ascend and live as long as the histogram.
+  explicit Histogram(std::span<const double> bounds) : bounds_(bounds), counts_(bounds.size() + 1) {}
+
+  void record(double value) noexcept;
+  HistogramSnapshot snapshot() const;
+  std::uint64_t count() const noexcept;
+  double sum() const noexcept { return sum_.load(std::memory_order_relaxed); }
+
+ private:
+  std::span<const double> bounds_;
+  std::vector<Counter> counts_;  // by bucket; the last is for values beyond the last bound
+  std::atomic<double> sum_{0};
+};
+
+/// Each group has one writer, named; readers may be on any thread.
 struct Counters {
+  Counters();
+
   // Written by the router.
-  std::atomic<std::uint64_t> requests_admitted{0};
-  std::atomic<std::uint64_t> requests_refused{0};
-  std::atomic<std::uint64_t> requests_finished{0};
-  std::atomic<std::uint64_t> requests_cancelled{0};
-  std::atomic<std::uint64_t> requests_failed{0};
+  Counter requests_admitted{0};
+  std::array<Counter, errc_count> refusals{};           // by Errc
+  std::array<Counter, finish_reason_count> finished{};  // by FinishReason
+  Counter requests_failed{0};
   std::atomic<std::uint32_t> requests_queued{0};
   std::atomic<std::uint32_t> requests_running{0};
   std::atomic<std::uint32_t> generators{0};
-  std::atomic<std::uint64_t> replays{0};
-  std::atomic<std::uint64_t> restarts{0};
-  std::atomic<std::uint64_t> prompt_tokens{0};
-  std::atomic<std::uint64_t> completion_tokens{0};
+  Counter replays{0};
+  Counter restarts{0};
+  Counter reader_stalls{0};
+  Counter step_stalls{0};
+  Counter prompt_tokens{0};
+  Counter completion_tokens{0};
+  Histogram queue_time;
+  Histogram time_to_first_token;
+  Histogram inter_token_latency;
+  Histogram request_latency;
+  Histogram request_prompt_tokens;
+  Histogram request_generation_tokens;
 
   // Written by the batcher.
-  std::atomic<std::uint64_t> steps{0};
-  std::atomic<std::uint64_t> step_rows{0};
-  std::atomic<std::uint64_t> step_ns{0};
-  std::atomic<std::uint64_t> kv_pages_used{0};
-  std::atomic<std::uint64_t> kv_pages_peak{0};
+  Histogram step_tokens;
+  Histogram step_time;
+  Counter prefix_tokens_asked{0};   // prompt tokens of sequences that began
+  Counter prefix_tokens_reused{0};  // of them, not computed again
+  Counter kv_pages_used{0};
+  Counter kv_pages_peak{0};
+
+  /// Batchers that were given up and whose step has not ended yet: raised by the router, lowered by them.
+  std::atomic<std::uint32_t> stuck_batchers{0};
+
+  /// Both leave out what only the engine knows: the model's name and kv_pages_total.
+  EngineStats stats() const;
+  Metrics snapshot() const;
 };
-
-inline void bump(std::atomic<std::uint64_t>& counter) {
-  counter.fetch_add(1, std::memory_order_relaxed);
-}
-
-inline void publish(std::atomic<std::uint32_t>& counter, std::size_t value) {
-  counter.store(static_cast<std::uint32_t>(value), std::memory_order_relaxed);
-}
 
 }  // namespace troupe

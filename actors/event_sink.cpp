@@ -14,23 +14,53 @@
 namespace troupe {
 namespace {
 
+Error listener_failed(const std::exception& e) {
+  return {Errc::fault, std::string("the reader of the stream failed: ") + e.what()};
+}
+
+template <class Answer>
+void answer(StreamListener& listener, Answer give) {
+  if (!listener.claim_answer()) return;
+  try {
+    give(listener);
+  } catch (const std::exception& e) {
+    log_error(listener_failed(e).message);
+  }
+}
+
 class EventSinkState {
  public:
+  using Self = EventSinkActor::stateful_pointer<EventSinkState>;
+
   EventSinkState() = default;
+
+  void start(Self self) {
+    self_ = self;
+    self_->set_down_handler([this](const caf::down_msg&) { router_down(); });
+  }
+
+  void serve(const RouterActor& router) {
+    router_ = router;
+    self_->monitor(router);
+  }
+
+  void submit(Submit& m) {
+    const StreamTag tag = m.submission.tag;
+    listeners_.emplace(tag, std::move(m.listener));
+    encode_then(self_, std::move(m.job),
+                [this, submission = std::make_shared<Submission>(std::move(m.submission))](Encoded encoded) {
+                  if (encoded.refusal) return refused(submission->tag, *encoded.refusal);
+                  submission->work = std::move(encoded.work);
+                  submission->sink = self_;
+                  ask_router(*submission);
+                });
+  }
 
   void attach(const Attach& m) { listeners_.emplace(m.tag, m.listener); }
   void detach(StreamTag tag) { listeners_.erase(tag); }
 
   void token(StreamToken& m) {
-    const auto found = listeners_.find(m.tag);
-    if (found == listeners_.end()) return;
-    const std::shared_ptr<StreamListener> listener = found->second;
-    try {
-      listener->on_token(std::move(m.event));
-    } catch (const std::exception& e) {
-      listeners_.erase(m.tag);
-      answer(*listener, [&](StreamListener& l) { l.on_error(listener_failed(e)); });
-    }
+    hand(m.tag, m.request, [&](StreamListener& l) { l.on_token(std::move(m.event)); });
   }
 
   template <class Answer>
@@ -43,6 +73,7 @@ class EventSinkState {
   }
 
   void router_down() {
+    router_ = nullptr;
     const auto orphans = std::exchange(listeners_, {});
     for (const auto& [tag, listener] : orphans) {
       answer(*listener, [](StreamListener& l) {
@@ -52,25 +83,44 @@ class EventSinkState {
   }
 
  private:
-  static Error listener_failed(const std::exception& e) {
-    return {Errc::fault, std::string("the reader of the stream failed: ") + e.what()};
+  void ask_router(Submission& submission) {
+    const StreamTag tag = submission.tag;
+    if (!router_) return refused(tag, engine_stopped());
+    self_->request(router_, caf::infinite, std::move(submission))
+        .then(
+            [this, tag](Admission& admission) {
+              if (admission.refusal) return refused(tag, *admission.refusal);
+              hand(tag, admission.request, [&](StreamListener& l) { l.on_admitted(admission.request); });
+            },
+            [this, tag](caf::error&) { refused(tag, engine_stopped()); });
   }
 
-  template <class Answer>
-  static void answer(StreamListener& listener, Answer give) {
-    if (!listener.claim_answer()) return;
+  void refused(StreamTag tag, const Error& error) {
+    end(tag, [&](StreamListener& l) { l.on_error(error); });
+  }
+
+  /// Gives an event that does not end its stream, unless the listener cannot take it.
+  template <class Give>
+  void hand(StreamTag tag, RequestId request, Give give) {
+    const auto found = listeners_.find(tag);
+    if (found == listeners_.end()) return;
+    const std::shared_ptr<StreamListener> listener = found->second;
     try {
-      give(listener);
+      give(*listener);
     } catch (const std::exception& e) {
-      log_error(listener_failed(e).message);
+      listeners_.erase(tag);
+      self_->send<caf::message_priority::high>(router_, Cancel{request});
+      answer(*listener, [&](StreamListener& l) { l.on_error(listener_failed(e)); });
     }
   }
 
+  Self self_ = nullptr;
+  RouterActor router_;                                                        // null when it has ended
   std::unordered_map<StreamTag, std::shared_ptr<StreamListener>> listeners_;  // open streams
 };
 
-EventSinkActor::behavior_type event_sink(EventSinkActor::stateful_pointer<EventSinkState> self) {
-  self->set_down_handler([self](const caf::down_msg&) { self->state.router_down(); });
+EventSinkActor::behavior_type event_sink(EventSinkState::Self self) {
+  self->state.start(self);
   return {
       [self](StreamToken& m) { self->state.token(m); },
       [self](const StreamEnd& m) {
@@ -79,14 +129,26 @@ EventSinkActor::behavior_type event_sink(EventSinkActor::stateful_pointer<EventS
       [self](StreamError& m) {
         self->state.end(m.tag, [&](StreamListener& l) { l.on_error(std::move(m.error)); });
       },
+      [self](Submit& m) { self->state.submit(m); },
       [self](const Attach& m) { self->state.attach(m); },
       [self](const Detach& m) { self->state.detach(m.tag); },
-      [self](const RouterActor& router) { self->monitor(router); },
+      [self](const RouterActor& router) { self->state.serve(router); },
       [self](const Quit&) { self->quit(); },
   };
 }
 
 }  // namespace
+
+Error engine_stopped() {
+  return {Errc::draining, "the engine has stopped", 0};
+}
+
+std::shared_ptr<StreamListener> answered_for_certain(std::shared_ptr<StreamListener> listener) {
+  StreamListener* const same = listener.get();
+  return {same, [owner = std::move(listener)](StreamListener* l) noexcept {
+            answer(*l, [](StreamListener& unanswered) { unanswered.on_error(engine_stopped()); });
+          }};
+}
 
 EventSinkActor spawn_event_sink(caf::actor_system& system) {
   return system.spawn(event_sink);

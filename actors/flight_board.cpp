@@ -26,6 +26,7 @@ std::uint32_t Flight::credit() const {
 StreamEnd Flight::end(FinishReason reason, TimePoint now) const {
   StreamEnd end;
   end.tag = submission.tag;
+  end.request = id;
   end.reason = reason;
   end.usage.prompt_tokens = static_cast<std::uint32_t>(submission.work->prompt.size());
   end.usage.completion_tokens = static_cast<std::uint32_t>(emitted.size());
@@ -87,23 +88,61 @@ Flight* FlightBoard::next() {
 
 void FlightBoard::start_next() {
   if (interrupted_.empty()) {
-    TROUPE_CHECK(queue_.pop().has_value());
+    const auto id = queue_.pop();
+    TROUPE_CHECK(id.has_value());
+    Flight& flight = flights_.at(*id);
+    flight.left_queue = true;
+    const Submission& s = flight.submission;
+    queue_.charge(s.priority, s.client_key, s.work->prompt.size());
   } else {
     interrupted_.pop_front();
   }
 }
 
+void FlightBoard::served_token(const Flight& flight) {
+  queue_.charge(flight.submission.priority, flight.submission.client_key, 1);
+}
+
 void FlightBoard::erase(RequestId id) {
   const Flight* flight = find(id);
   TROUPE_CHECK(flight != nullptr);
-  queue_.erase(id);
+  if (flight->left_queue) {
+    queue_.leave(flight->submission.priority, flight->submission.client_key);
+  } else {
+    queue_.erase(id);
+  }
   interrupted_.erase(std::remove(interrupted_.begin(), interrupted_.end(), id), interrupted_.end());
   if (flight->submission.deadline) deadlines_.erase({*flight->submission.deadline, id});
+  if (flight->reader_due) readers_due_.erase({*flight->reader_due, id});
   flights_.erase(id);
 }
 
+void FlightBoard::await_reader(Flight& flight, TimePoint due) {
+  TROUPE_CHECK(!flight.reader_due);
+  flight.reader_due = due;
+  readers_due_.emplace(due, flight.id);
+}
+
+void FlightBoard::reader_back(Flight& flight) {
+  readers_due_.erase({*flight.reader_due, flight.id});
+  flight.reader_due.reset();
+}
+
+std::size_t FlightBoard::running_paused() const {
+  const auto runs = [this](const auto& due) { return flights_.at(due.second).generator != nullptr; };
+  return static_cast<std::size_t>(std::count_if(readers_due_.begin(), readers_due_.end(), runs));
+}
+
 std::optional<TimePoint> FlightBoard::next_deadline() const {
-  return deadlines_.empty() ? std::nullopt : std::optional(deadlines_.begin()->first);
+  TimePoint next = TimePoint::max();
+  if (!deadlines_.empty()) next = deadlines_.begin()->first;
+  if (!readers_due_.empty()) next = std::min(next, readers_due_.begin()->first);
+  return next == TimePoint::max() ? std::nullopt : std::optional(next);
+}
+
+std::optional<RequestId> FlightBoard::stalled(TimePoint now) const {
+  if (readers_due_.empty() || readers_due_.begin()->first > now) return std::nullopt;
+  return readers_due_.begin()->second;
 }
 
 std::optional<RequestId> FlightBoard::overdue(TimePoint now) const {

@@ -24,15 +24,22 @@ struct Flight {
   std::uint32_t epoch = 0;      ///< raised whenever the request leaves a generator
   std::uint32_t replays = 0;    ///< after generators or batchers died
   bool alone = false;           ///< the step of its next token failed once
+  bool left_queue = false;      ///< a generator took it once
   GeneratorActor generator;     ///< null while it waits
   SequenceId sequence = 0;      ///< while it runs
   std::size_t pages = 0;        ///< reserved in the KV cache while it runs
   TimePoint submitted;
   std::optional<TimePoint> started;
   std::optional<TimePoint> first_token;
+  std::optional<TimePoint> reader_due;  ///< while it is paused: when its reader must have come back
+  std::optional<TimePoint> last_token;  ///< or when its reader came back
 
   /// Tokens that may be emitted before the reader has to read; with a window only.
   std::uint32_t credit() const;
+  /// Whether the reader has to take something before the next token.
+  bool paused() const { return submission.window_tokens != 0 && credit() == 0; }
+  StreamToken token(TokenEvent event) const { return {submission.tag, id, std::move(event)}; }
+  StreamError error(Error error) const { return {submission.tag, id, std::move(error)}; }
   /// Its one answer, unless it failed.
   StreamEnd end(FinishReason reason, TimePoint now) const;
 };
@@ -61,16 +68,27 @@ class FlightBoard {
 
   /// The one to run next: those that were interrupted first, then the queue's order. Null when none waits.
   Flight* next();
-  /// Takes what next() returned from those that wait.
+  /// Takes what next() returned from those that wait. Fairness counts its prompt from now on.
   void start_next();
+  /// It was served a token.
+  void served_token(const Flight& flight);
   /// Puts a flight that a fault interrupted in front of the queue.
   void wait_again(const Flight& flight) { interrupted_.push_back(flight.id); }
   /// Ends it, wherever it is.
   void erase(RequestId id);
 
+  /// The flight is paused until its reader takes something, which is to be before `due`.
+  void await_reader(Flight& flight, TimePoint due);
+  void reader_back(Flight& flight);
+  /// Flights with a generator that is paused.
+  std::size_t running_paused() const;
+
+  /// The next deadline of a request, or of a reader.
   std::optional<TimePoint> next_deadline() const;
   /// One whose deadline has passed.
   std::optional<RequestId> overdue(TimePoint now) const;
+  /// One whose reader did not come back in time.
+  std::optional<RequestId> stalled(TimePoint now) const;
   /// Any flight at all; nullopt when there is none.
   std::optional<RequestId> any() const;
 
@@ -94,6 +112,7 @@ class FlightBoard {
   std::uint32_t context_tokens_;
   std::deque<RequestId> interrupted_;  // flights that wait for another one
   std::set<std::pair<TimePoint, RequestId>> deadlines_;
+  std::set<std::pair<TimePoint, RequestId>> readers_due_;
   DrainRate drain_rate_;
 };
 

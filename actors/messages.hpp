@@ -1,5 +1,5 @@
 #pragma once
-// The whole protocol between the actors, on one page.
+// The whole protocol between the actors, on one page; what embedders send and get is in troupe/actors.hpp.
 //
 //   embedder ── Submission ─► router ── Assignment, Credit, Abandon ─► generator ── Ask, Park ─► batcher
 //      ▲                      │  ▲                                      │     ▲                    │
@@ -27,40 +27,15 @@
 #include <vector>
 
 #include "model/forward.hpp"
+#include "troupe/actors.hpp"
 #include "troupe/error.hpp"
 #include "troupe/generation.hpp"
 
 namespace troupe {
 
-using RequestId = std::uint64_t;
 using TimePoint = std::chrono::steady_clock::time_point;
 
-// ---- router → the embedder's event sink ------------------------------------------------------------------
-
-/// Names a stream for its embedder, who chose it; the router only repeats it.
-using StreamTag = std::uint64_t;
-
-struct StreamToken {
-  StreamTag tag = 0;
-  TokenEvent event;
-};
-
-struct StreamEnd {
-  StreamTag tag = 0;
-  FinishReason reason = FinishReason::stop;
-  Usage usage;
-  Timings timings;
-};
-
-struct StreamError {
-  StreamTag tag = 0;
-  Error error;
-};
-
 // ---- embedder → router -----------------------------------------------------------------------------------
-
-using SinkActor =
-    caf::typed_actor<caf::reacts_to<StreamToken>, caf::reacts_to<StreamEnd>, caf::reacts_to<StreamError>>;
 
 /// What a request computes: shared between router and generator, never changed.
 struct Work {
@@ -74,7 +49,7 @@ struct Submission {
   Priority priority = Priority::normal;
   std::string client_key;
   std::uint32_t window_tokens = 0;  ///< tokens that may be sent ahead of Consumed; 0: no limit
-  SinkActor sink;
+  StreamReader sink;
   StreamTag tag = 0;
 };
 
@@ -82,23 +57,6 @@ struct Admission {
   RequestId request = 0;  ///< 0 when refused
   std::optional<Error> refusal;
 };
-
-struct Cancel {
-  RequestId request = 0;
-};
-
-/// The reader has taken `tokens` more StreamTokens.
-struct Consumed {
-  RequestId request = 0;
-  std::uint32_t tokens = 0;
-};
-
-/// Admit nothing more; answer when everything has ended, cancelling what still runs after drain_ms. The
-/// router, its generators and its batcher end after the answer.
-struct Drain {
-  std::uint32_t drain_ms = 0;
-};
-struct Drained {};
 
 // ---- generator → router ----------------------------------------------------------------------------------
 
@@ -210,15 +168,8 @@ using GeneratorActor =
 
 }  // namespace troupe
 
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StreamToken)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StreamEnd)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StreamError)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Submission)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Admission)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Cancel)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Consumed)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Drain)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Drained)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Emission)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Ended)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Faulted)

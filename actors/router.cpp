@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
+#include "actors/accounts.hpp"
+#include "actors/crew.hpp"
+#include "actors/fault_policy.hpp"
 #include "actors/flight_board.hpp"
-#include "actors/restart_budget.hpp"
 #include "actors/validate.hpp"
 #include "base/check.hpp"
 #include "base/log.hpp"
@@ -24,22 +27,40 @@ class RouterState {
   using Self = RouterActor::stateful_pointer<RouterState>;
 
   RouterState() = default;
+  /// However the router ends, so do its generators and its batcher.
+  ~RouterState() {
+    if (!crew_) return;
+    for (const GeneratorActor& generator : crew_->generators()) caf::anon_send(generator, Quit{});
+    if (crew_->batcher()) caf::anon_send(crew_->batcher(), Quit{});
+  }
+  RouterState(const RouterState&) = delete;
+  RouterState& operator=(const RouterState&) = delete;
 
   void start(Self self, const RouterConfig& config) {
     self_ = self;
     config_ = config;
     const EngineOptions& o = config_.options;
     flights_.emplace(o.queue_requests_max, o.queue_tokens_max, o.context_tokens);
-    budget_.emplace(o.restarts_max, milliseconds(o.restart_window_ms), milliseconds(o.restart_backoff_ms));
+    accounts_.emplace(config_.counters);
+    faults_.emplace(o);
+    const auto monitored = [this](auto spawn) {
+      return [this, spawn](const auto&... arguments) {
+        auto actor = spawn(arguments...);
+        self_->monitor(actor);
+        return actor;
+      };
+    };
+    crew_.emplace(o, Crew::Spawn{monitored(config_.make_generator), monitored(config_.make_batcher)},
+                  config_.counters);
     self_->set_down_handler([this](caf::down_msg& m) { down(m); });
-    start_batcher();
+    keep_batcher();
   }
 
   // ---- from the embedder ----
 
   Admission submit(Submission& m) {
     if (draining_) return refuse({Errc::draining, "the engine is stopping and takes no new requests", 0});
-    if (failed_) return refuse(engine_failed());
+    if (crew_->failed()) return refuse(engine_failed());
     const TimePoint now = this->now();
     if (m.deadline && *m.deadline <= now)
       return refuse({Errc::deadline, "the deadline has passed already", 0});
@@ -49,9 +70,7 @@ class RouterState {
     const Flight* flight = flights_->admit(m, now);
     if (flight == nullptr) return refuse(flights_->queue_full(*m.work));
     const RequestId id = flight->id;
-    bump(config_.counters->requests_admitted);
-    config_.counters->prompt_tokens.fetch_add(flight->submission.work->prompt.size(),
-                                              std::memory_order_relaxed);
+    accounts_->admitted(*flight);
     dispatch();
     set_timer();
     return {id, std::nullopt};
@@ -66,6 +85,11 @@ class RouterState {
     Flight* flight = flights_->find(m.request);
     if (flight == nullptr) return;
     flight->consumed += m.tokens;
+    if (flight->reader_due && !flight->paused()) {
+      accounts_->reader_back(*flight, now());
+      flights_->reader_back(*flight);
+      set_timer();
+    }
     if (flight->generator) self_->send(flight->generator, Credit{m.request, flight->epoch, m.tokens});
   }
 
@@ -73,8 +97,7 @@ class RouterState {
     draining_ = true;
     auto promise = self_->make_response_promise<Drained>();
     drained_.push_back(promise);
-    const TimePoint deadline = now() + milliseconds(m.drain_ms);
-    drain_deadline_ = drain_deadline_ ? std::min(*drain_deadline_, deadline) : deadline;
+    drain_deadline_ = std::min(drain_deadline_.value_or(TimePoint::max()), now() + milliseconds(m.drain_ms));
     set_timer();
     if (flights_->empty()) complete_drain();
     return promise;
@@ -90,12 +113,16 @@ class RouterState {
       flight->tail_delivered = true;
     } else {
       TROUPE_CHECK(m.event.index == flight->emitted.size());
-      if (!flight->first_token) flight->first_token = now();
+      accounts_->token(*flight, now());
+      flights_->served_token(*flight);
       flight->emitted.push_back(m.event.token);
       flight->alone = false;  // past the step that it was suspected of breaking
-      bump(config_.counters->completion_tokens);
+      if (flight->paused()) {
+        flights_->await_reader(*flight, reader_due());
+        set_timer();
+      }
     }
-    self_->send(flight->submission.sink, StreamToken{flight->submission.tag, std::move(m.event)});
+    self_->send(flight->submission.sink, flight->token(std::move(m.event)));
   }
 
   void ended(const Ended& m) {
@@ -106,18 +133,12 @@ class RouterState {
     dispatch();
   }
 
-  /// A step with it failed: once more, alone; a second time is its own fault.
   void faulted(const Faulted& m) {
     Flight* flight = flights_->current(m.request, m.epoch);
     if (flight == nullptr) return;
+    log_warning("request " + std::to_string(m.request) + ": " + m.error.message);
     release(*flight, GeneratorIs::idle);
-    if (m.final || flight->alone || ++flight->replays > config_.options.replays_max) {
-      fail(*flight, m.error);
-    } else {
-      log_warning("request " + std::to_string(m.request) + " is replayed alone: " + m.error.message);
-      flight->alone = true;
-      replay(*flight);
-    }
+    recover(*flight, faults_->step_failed(*flight, m.error, m.final));
     dispatch();
   }
 
@@ -126,7 +147,9 @@ class RouterState {
     timer_.reset();
     const TimePoint now = this->now();
     while (const auto late = flights_->overdue(now)) finish(*flights_->find(*late), FinishReason::deadline);
-    if (!batcher_ && !failed_ && now >= batcher_not_before_) start_batcher();
+    while (const auto late = flights_->stalled(now)) fail(*flights_->find(*late), reader_stalled());
+    if (const auto stuck = crew_->give_up_stuck_batcher(now)) step_stuck(*stuck);
+    keep_batcher();
     if (drain_deadline_ && *drain_deadline_ <= now) {
       while (const auto id = flights_->any()) finish(*flights_->find(*id), FinishReason::cancelled);
     }
@@ -140,18 +163,33 @@ class RouterState {
   TimePoint now() { return self_->clock().now(); }
 
   Admission refuse(Error error) {
-    bump(config_.counters->requests_refused);
+    accounts_->refused(error);
     return {0, std::move(error)};
   }
 
-  Error engine_failed() const { return {Errc::fault, "the engine has failed: " + failure_, 0}; }
+  /// When the reader of a stream whose window fills up now must have taken something. It says so at least
+  /// each eighth of the time that it has, not each time.
+  TimePoint reader_due() {
+    const std::uint32_t wait_ms = config_.options.reader_stall_ms_max;
+    return wait_ms == 0 ? TimePoint::max() : now() + milliseconds(wait_ms + wait_ms / 8);
+  }
+
+  Error reader_stalled() const {
+    return {
+        Errc::reader_stalled,
+        "the reader took nothing for " + std::to_string(config_.options.reader_stall_ms_max) +
+            " ms, reader_stall_ms_max, while its window was full; read faster, cancel, or raise the limit",
+        0};
+  }
+
+  Error engine_failed() const { return {Errc::fault, "the engine has failed: " + crew_->failure(), 0}; }
 
   // ---- handing out ----
 
   /// Gives waiting requests to generators. The one in front waits until there is KV memory for it; none
   /// overtakes it for being smaller, so that large requests are not starved.
   void dispatch() {
-    while (batcher_ && generator_available()) {
+    while (crew_->batcher() && crew_->generator_available(now())) {
       Flight* flight = flights_->next();
       if (flight == nullptr) break;
       const std::size_t pages = KvCache::pages_for(flights_->tokens_max(*flight));
@@ -163,31 +201,13 @@ class RouterState {
     publish(config_.counters->requests_queued, flights_->waiting());
   }
 
-  bool generator_available() {
-    if (!idle_.empty()) return true;
-    return !failed_ && generators_.size() < config_.options.pool_max && now() >= generator_not_before_;
-  }
-
-  GeneratorActor take_generator() {
-    if (!idle_.empty()) {
-      GeneratorActor reused = std::move(idle_.back());
-      idle_.pop_back();
-      return reused;
-    }
-    const GeneratorActor fresh = *generators_.insert(config_.make_generator()).first;
-    self_->monitor(fresh);
-    publish(config_.counters->generators, generators_.size());
-    return fresh;
-  }
-
   void assign(Flight& flight) {
-    flight.generator = take_generator();
+    flight.generator = crew_->take_generator();
     flight.sequence = next_sequence_++;
     pages_used_ += flight.pages;
     publish(config_.counters->requests_running, ++running_);
-    if (!flight.started) flight.started = now();
-    const std::uint32_t tokens_max = flights_->tokens_max(flight);
-    self_->send(batcher_, OpenSequence{flight.sequence, tokens_max});
+    accounts_->assigned(flight, now());
+    self_->send(crew_->batcher(), OpenSequence{flight.sequence, flights_->tokens_max(flight)});
 
     Assignment job;
     job.request = flight.id;
@@ -198,7 +218,7 @@ class RouterState {
     job.windowed = flight.submission.window_tokens != 0;
     job.credit = flight.credit();
     job.alone = flight.alone;
-    job.batcher = batcher_;
+    job.batcher = crew_->batcher();
     self_->send(flight.generator, std::move(job));
   }
 
@@ -208,13 +228,10 @@ class RouterState {
   /// pages. The generator's later messages are of an old epoch.
   void release(Flight& flight, GeneratorIs generator) {
     if (!flight.generator) return;
-    if (batcher_) self_->send(batcher_, CloseSequence{flight.sequence});
-    if (generators_.count(flight.generator) != 0) {
-      if (generator == GeneratorIs::busy) {
-        self_->send(flight.generator, Abandon{flight.id, flight.epoch});
-      }
-      idle_.push_back(flight.generator);
-    }
+    if (crew_->batcher()) self_->send(crew_->batcher(), CloseSequence{flight.sequence});
+    if (generator == GeneratorIs::busy && crew_->alive(flight.generator))
+      self_->send(flight.generator, Abandon{flight.id, flight.epoch});
+    crew_->give_back(flight.generator);
     flight.generator = nullptr;
     pages_used_ -= flight.pages;
     flight.pages = 0;
@@ -222,8 +239,11 @@ class RouterState {
     ++flight.epoch;
   }
 
-  void replay(const Flight& flight) {
-    bump(config_.counters->replays);
+  /// Ends it with the error that the fault comes to, or lets it wait for another generator.
+  void recover(Flight& flight, const std::optional<Error>& verdict) {
+    release(flight, GeneratorIs::busy);
+    if (verdict) return fail(flight, *verdict);
+    accounts_->replayed();
     flights_->wait_again(flight);
   }
 
@@ -233,8 +253,7 @@ class RouterState {
     const TimePoint now = this->now();
     const StreamEnd end = flight.end(reason, now);
     flights_->drained(end.usage.prompt_tokens + end.usage.completion_tokens, now);
-    const bool whole = reason == FinishReason::stop || reason == FinishReason::length;
-    bump(whole ? config_.counters->requests_finished : config_.counters->requests_cancelled);
+    accounts_->finished(end);
     self_->send(flight.submission.sink, end);
     forget(flight);
   }
@@ -242,8 +261,8 @@ class RouterState {
   /// The one answer of a request that did.
   void fail(Flight& flight, const Error& error) {
     release(flight, GeneratorIs::busy);
-    bump(config_.counters->requests_failed);
-    self_->send(flight.submission.sink, StreamError{flight.submission.tag, error});
+    accounts_->failed(error);
+    self_->send(flight.submission.sink, flight.error(error));
     forget(flight);
   }
 
@@ -254,80 +273,62 @@ class RouterState {
 
   // ---- supervision ----
 
-  void start_batcher() {
-    try {
-      batcher_ = config_.make_batcher();
-      self_->monitor(batcher_);
-    } catch (const std::exception& e) {  // no thread, or no memory
-      batcher_down(caf::make_error(caf::sec::runtime_error, e.what()));
-    }
+  void keep_batcher() {
+    std::string why;
+    if (!crew_->keep_batcher(now(), why)) batcher_down(why);
   }
 
   void down(const caf::down_msg& m) {
-    if (batcher_ && m.source == batcher_.address()) return batcher_down(m.reason);
-    const auto died = [&](const GeneratorActor& generator) { return m.source == generator.address(); };
-    const auto dead = std::find_if(generators_.begin(), generators_.end(), died);
-    if (dead == generators_.end()) return;
-    const GeneratorActor generator = *dead;
-    generators_.erase(dead);
-    idle_.erase(std::remove(idle_.begin(), idle_.end(), generator), idle_.end());
-    publish(config_.counters->generators, generators_.size());
-    if (const auto pause = restart("a generator ended", m.reason)) generator_not_before_ = now() + *pause;
-    interrupt(flights_->select([&](const Flight& flight) { return flight.generator == generator; }));
+    if (crew_->is_batcher(m.source)) return batcher_down(caf::to_string(m.reason));
+    const GeneratorActor dead = crew_->find_generator(m.source);
+    if (!dead) return;
+    crew_->generator_died(dead, caf::to_string(m.reason), now());
+    go_on([&](const Flight& flight) { return flight.generator == dead; },
+          [&](Flight& flight) { return faults_->interrupted(flight); });
     dispatch();
-    set_timer();
   }
 
-  void batcher_down(const caf::error& reason) {
-    batcher_ = nullptr;
-    if (const auto pause = restart("the batcher ended", reason)) batcher_not_before_ = now() + *pause;
-    interrupt(flights_->select([](const Flight& flight) { return flight.generator != nullptr; }));
-    set_timer();
+  void batcher_down(const std::string& why) {
+    crew_->batcher_died(why, now());
+    go_on([](const Flight& flight) { return flight.generator != nullptr; },
+          [&](Flight& flight) { return faults_->interrupted(flight); });
   }
 
-  /// The pause before a restart; nullopt when there were too many: then nothing is restarted any more, and
-  /// what waits or runs gets its error.
-  std::optional<milliseconds> restart(const std::string& what, const caf::error& reason) {
-    const auto pause = budget_->spend(now());
-    if (pause) {
-      bump(config_.counters->restarts);
-      log_warning(what + " (" + caf::to_string(reason) + ") and is started again");
-      return pause;
+  void step_stuck(const std::vector<SequenceId>& sequences) {
+    const auto suspect = [&](const Flight& flight) {
+      return std::find(sequences.begin(), sequences.end(), flight.sequence) != sequences.end();
+    };
+    go_on([](const Flight& flight) { return flight.generator != nullptr; },
+          [&](Flight& flight) {
+            return suspect(flight) ? faults_->step_stuck(flight) : faults_->interrupted(flight);
+          });
+  }
+
+  /// After a death: the requests that it `concerns` recover as `judge` says, or, after too many deaths, all
+  /// get their error.
+  template <class Concerns, class Judge>
+  void go_on(Concerns concerns, Judge judge) {
+    if (crew_->failed()) {
+      while (const auto id = flights_->any()) fail(*flights_->find(*id), engine_failed());
+      if (config_.quits_when_failed) self_->quit(make_error(engine_failed()));
     }
-    failure_ = what + " (" + caf::to_string(reason) + ") more than " +
-               std::to_string(config_.options.restarts_max) + " times in " +
-               std::to_string(config_.options.restart_window_ms) + " ms";
-    log_error(failure_);
-    failed_ = true;
-    while (const auto id = flights_->any()) fail(*flights_->find(*id), engine_failed());
-    return std::nullopt;
-  }
-
-  /// Requests whose generator or batcher died go on elsewhere, unless they have been through that too often.
-  void interrupt(const std::vector<RequestId>& ids) {
-    for (const RequestId id : ids) {
+    for (const RequestId id : flights_->select(concerns)) {
       Flight& flight = *flights_->find(id);
-      release(flight, GeneratorIs::busy);
-      if (++flight.replays <= config_.options.replays_max) {
-        replay(flight);
-      } else {
-        fail(flight,
-             {Errc::fault, "the request was interrupted " + std::to_string(flight.replays) + " times", 0});
-      }
+      recover(flight, judge(flight));
     }
+    set_timer();
   }
 
-  /// Wakes the router for what is due next. Never sleeps long: a pending timer keeps an actor alive after its
-  /// end, and with it the whole system.
+  /// Wakes the router for what is due next, and now and then while requests run: to watch their steps, and
+  /// because glibc's condition variables can lose a wake-up before 2.41 (its bug 25847): CAF's workers then
+  /// sleep beside a full queue until something else is put into it. Never sleeps long: a pending timer keeps
+  /// an actor alive after its end, and with it the whole system.
   void set_timer() {
     std::optional<TimePoint> next = flights_->next_deadline();
     const auto consider = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
     if (drain_deadline_) consider(*drain_deadline_);
-    if (!batcher_ && !failed_) consider(batcher_not_before_);
-    if (batcher_ && !failed_ && flights_->waiting() != 0 && idle_.empty() &&
-        generators_.size() < config_.options.pool_max) {
-      consider(generator_not_before_);
-    }
+    if (running_ > flights_->running_paused()) consider(now() + StepWatch::interval);
+    if (const auto start = crew_->next_start(flights_->waiting() != 0)) consider(*start);
     if (!next) return;
     const TimePoint now = this->now();
     const TimePoint wake = std::clamp<TimePoint>(*next, now, now + timer_max);
@@ -339,8 +340,6 @@ class RouterState {
   void complete_drain() {
     for (auto& promise : drained_) promise.deliver(Drained{});
     drained_.clear();
-    for (const GeneratorActor& generator : generators_) self_->send(generator, Quit{});
-    if (batcher_) self_->send(batcher_, Quit{});
     self_->quit();
   }
 
@@ -351,19 +350,12 @@ class RouterState {
 
   // Requests.
   std::optional<FlightBoard> flights_;
+  std::optional<Accounts> accounts_;
+  std::optional<FaultPolicy> faults_;
+  std::optional<Crew> crew_;  // generators and batcher
   SequenceId next_sequence_ = 1;
   std::uint32_t running_ = 0;
   std::size_t pages_used_ = 0;  // of the KV cache, reserved for running flights
-
-  // Generators and batcher.
-  std::set<GeneratorActor> generators_;  // alive
-  std::vector<GeneratorActor> idle_;     // of them
-  BatcherActor batcher_;                 // null between its death and its restart
-  std::optional<RestartBudget> budget_;
-  TimePoint batcher_not_before_{};
-  TimePoint generator_not_before_{};
-  bool failed_ = false;
-  std::string failure_;
 
   // Ending.
   bool draining_ = false;

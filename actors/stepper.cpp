@@ -50,6 +50,10 @@ class ModelStepper final : public Stepper {
   bool open(SequenceId id, std::size_t tokens_max) override { return cache_.open(id, tokens_max); }
   void close(SequenceId id) override { cache_.close(id); }
   std::size_t length(SequenceId id) const override { return cache_.length(id); }
+  std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens) override {
+    return cache_.reuse_prefix(id, tokens);
+  }
+  void remember(SequenceId id, std::span<const Token> tokens) override { cache_.remember(id, tokens); }
   std::size_t pages_used() const override { return cache_.pages_used(); }
 
   std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 
 #include "model/forward.hpp"
 
@@ -20,6 +21,12 @@ class Stepper {
   /// Frees the sequence at once; unknown ids are ignored.
   virtual void close(SequenceId id) = 0;
   virtual std::size_t length(SequenceId id) const = 0;
+
+  /// Gives an empty sequence what is known of the beginning of `tokens`, never all of it; returns its length.
+  /// A stepper that keeps no prefixes knows nothing.
+  virtual std::size_t reuse_prefix(SequenceId /*id*/, std::span<const Token> /*tokens*/) { return 0; }
+  /// Says which tokens the positions of the sequence hold, one call going on where the last ended.
+  virtual void remember(SequenceId /*id*/, std::span<const Token> /*tokens*/) {}
 
   /// One forward pass. The logits stay valid as long as they are held.
   virtual std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) = 0;

@@ -55,4 +55,14 @@ std::string StopRule::hold_back_stop_prefix() {
   return shown;
 }
 
+const char* finish_reason_name(FinishReason reason) noexcept {
+  switch (reason) {
+    case FinishReason::stop: return "stop";
+    case FinishReason::length: return "length";
+    case FinishReason::cancelled: return "cancelled";
+    case FinishReason::deadline: return "deadline";
+  }
+  return "unknown";
+}
+
 }  // namespace troupe

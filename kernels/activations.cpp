@@ -17,13 +17,13 @@ HWY_BEFORE_NAMESPACE();
 namespace troupe {
 namespace HWY_NAMESPACE {
 
-/// One row; consecutive blocks lie `rows` blocks apart in all three outputs.
+/// One row; consecutive blocks lie `rows` blocks apart in both outputs.
 void quantize_activation_row(const float* x, std::size_t cols, std::size_t rows, std::int8_t* q8,
-                             float* scales, std::int32_t* offsets) {
+                             ActivationTerms* terms) {
   const FloatTag d;
   const IntTag di;
   const hn::Rebind<std::int8_t, IntTag> d8;
-  for (std::size_t b = 0; b < cols / 32; ++b, x += 32, q8 += rows * 32, scales += rows, offsets += rows) {
+  for (std::size_t b = 0; b < cols / 32; ++b, x += 32, q8 += rows * 32, terms += rows) {
     FloatVector largest = hn::Abs(hn::LoadU(d, x));
     for (std::size_t i = lanes; i < 32; i += lanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
     const float top = hn::GetLane(hn::MaxOfLanes(d, largest));
@@ -33,17 +33,22 @@ void quantize_activation_row(const float* x, std::size_t cols, std::size_t rows,
     const FloatVector inverse = hn::Set(d, top > 1e-30f ? 127.0f / top : 0.0f);
     // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits, alike on every target.
     const FloatVector rounder = hn::Set(d, 0x1.8p23f);
-    IntVector sum = hn::Zero(di);
+    IntVector sums[2] = {hn::Zero(di), hn::Zero(di)};
     for (std::size_t i = 0; i < 32; i += lanes) {
       const FloatVector shifted = hn::Add(hn::Mul(hn::LoadU(d, x + i), inverse), rounder);
       IntVector q = hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, rounder));
       // Infinities and NaN must not leave -127..127, which the integer sums rely on.
       q = hn::Max(hn::Min(q, hn::Set(di, 127)), hn::Set(di, -127));
-      sum = hn::Add(sum, q);
+      sums[i / 16] = hn::Add(sums[i / 16], q);
       hn::StoreU(hn::DemoteTo(d8, q), d8, q8 + i);
     }
-    *scales = zero ? 0.0f : top / 127.0f;
-    *offsets = -8 * hn::GetLane(hn::SumOfLanes(di, sum));
+    const float scale = zero ? 0.0f : top / 127.0f;
+    const std::int32_t first = hn::GetLane(hn::SumOfLanes(di, sums[0]));
+    const std::int32_t second = hn::GetLane(hn::SumOfLanes(di, sums[1]));
+    *terms = {scale,
+              scale * static_cast<float>(first + second),
+              -8 * (first + second),
+              {-32 * first, -32 * second}};
   }
 }
 
@@ -77,12 +82,12 @@ void Activations::quantize(ThreadPool& pool) {
   if (quantized_) return;
   TROUPE_CHECK(cols_ % 32 == 0);
   const std::size_t blocks = cols_ / 32;
-  q8_.resize(rows_ * cols_);
-  scales_.resize(rows_ * blocks);
-  offsets_.resize(rows_ * blocks);
+  // Whole tiles of rows are read, also where the last one begins near the end.
+  q8_.resize((rows_ * blocks + activation_rows_behind) * 32);
+  terms_.resize(rows_ * blocks + activation_rows_behind);
   const auto rows = [this](std::size_t begin, std::size_t end) {
     for (std::size_t r = begin; r < end; ++r) HWY_DYNAMIC_DISPATCH(quantize_activation_row)
-    (x_ + r * cols_, cols_, rows_, q8_.data() + r * 32, scales_.data() + r, offsets_.data() + r);
+    (x_ + r * cols_, cols_, rows_, q8_.data() + r * 32, terms_.data() + r);
   };
   // Some microseconds of work each; a single row is not worth waking anybody.
   constexpr std::size_t chunk_values = 16384;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/aligned.hpp"
 #include "kernels/thread_pool.hpp"
 
 namespace troupe {
@@ -33,8 +34,7 @@ struct AttentionLayer {
   KvType kv_type = KvType::f32;
   std::size_t k_offset = 0;
   std::size_t v_offset = 0;
-  float softcap =
-      0;  ///< scores become softcap tanh(score / softcap), after `scale`; 0: they stay as they are
+  float softcap = 0;  ///< scores become softcap tanh(score / softcap), after `scale`; 0: they stay as they are
 };
 
 /// Bytes that one layer's K (or V) takes in a page.
@@ -54,8 +54,15 @@ struct AttentionRow {
   std::size_t first = 0;                    ///< first visible position (0 without a sliding window)
 };
 
+/// Memory that attention() works in; reused from call to call, grows to the largest. One owner; one call at a
+/// time.
+struct AttentionScratch {
+  AlignedBuffer<float> floats;  // [threads][what one needs]
+};
+
 /// out = softmax(q Kᵀ · scale, soft-capped where the layer says so) V for every row and head. Rows may belong
 /// to different sequences; rows of the same sequence that stand together share the reads of its pages.
-void attention(const AttentionLayer& layer, std::span<const AttentionRow> rows, ThreadPool& pool);
+void attention(const AttentionLayer& layer, std::span<const AttentionRow> rows, AttentionScratch& scratch,
+               ThreadPool& pool);
 
 }  // namespace troupe

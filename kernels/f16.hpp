@@ -1,6 +1,6 @@
 #pragma once
-// IEEE 754 binary16 in software, for the places where one value at a time is enough. Both directions agree
-// bit for bit with the conversion instructions (round to nearest, ties to even).
+// IEEE 754 binary16 and bfloat16 in software, for the places where one value at a time is enough. All
+// conversions agree bit for bit with the instructions (round to nearest, ties to even).
 
 #include <bit>
 #include <cstdint>
@@ -31,6 +31,18 @@ inline std::uint16_t f32_to_f16(float value) noexcept {
   }
   const std::uint32_t rounded = magnitude + 0xFFFu + ((magnitude >> 13) & 1u);
   return sign | static_cast<std::uint16_t>((rounded - 0x38000000u) >> 13);
+}
+
+/// The float whose upper half is `bits`.
+inline float bf16_to_f32(std::uint16_t bits) noexcept {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
+
+/// The nearest; too large becomes infinity, NaN stays NaN.
+inline std::uint16_t f32_to_bf16(float value) noexcept {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<std::uint16_t>(bits >> 16 | 0x40);
+  return static_cast<std::uint16_t>((bits + 0x7FFFu + (bits >> 16 & 1)) >> 16);
 }
 
 }  // namespace troupe

@@ -1,7 +1,6 @@
 #include "kernels/gemm.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
 #include "kernels/highway_targets.hpp"
@@ -90,23 +89,6 @@ void gemm_all(GemmForm form, std::size_t m, std::size_t n, std::size_t k, GemmMa
   pool.parallel_for(row_tasks * col_tasks, multiply);
 }
 
-/// `rounds` rounds of multiply-adds on independent registers; returns how many floats took part.
-double fma_rounds(std::size_t rounds, float* out) {
-  const FloatTag d;
-  constexpr std::size_t chains = 12;
-  FloatVector sums[chains];
-  const FloatVector factor = hn::Set(d, out[0]), term = hn::Set(d, out[1]);
-  unroll<chains>([&](auto i) TROUPE_LAMBDA { sums[i] = hn::Set(d, static_cast<float>(i)); });
-  for (std::size_t r = 0; r < rounds; ++r)
-    unroll<chains>([&](auto i) TROUPE_LAMBDA { sums[i] = hn::MulAdd(sums[i], factor, term); });
-  FloatVector all = sums[0];
-  unroll<chains>([&](auto i) TROUPE_LAMBDA { all = hn::Add(all, sums[i]); });
-  HWY_ALIGN float buffer[lanes];
-  hn::Store(all, d, buffer);
-  out[2] = buffer[0];
-  return static_cast<double>(rounds) * chains * lanes * 2;
-}
-
 }  // namespace HWY_NAMESPACE
 }  // namespace troupe
 HWY_AFTER_NAMESPACE();
@@ -115,7 +97,6 @@ HWY_AFTER_NAMESPACE();
 namespace troupe {
 
 HWY_EXPORT(gemm_all);
-HWY_EXPORT(fma_rounds);
 
 void gemm(GemmForm form, std::size_t m, std::size_t n, std::size_t k, GemmMatrix a, GemmMatrix b, float* c,
           std::size_t c_stride, bool accumulate, GemmScratch& scratch, ThreadPool& pool) {
@@ -125,25 +106,6 @@ void gemm(GemmForm form, std::size_t m, std::size_t n, std::size_t k, GemmMatrix
     return;
   }
   HWY_DYNAMIC_DISPATCH(gemm_all)(form, m, n, k, a, b, c, c_stride, accumulate, scratch, pool);
-}
-
-double measure_fma_peak_gflops(ThreadPool& pool) {
-  const auto kernel = HWY_DYNAMIC_DISPATCH(fma_rounds);
-  const unsigned threads = pool.threads();
-  double best = 0;
-  for (int round = 0; round < 8; ++round) {
-    AlignedBuffer<float> values(threads * 16);
-    AlignedBuffer<double> done(threads * 8);
-    for (unsigned t = 0; t < threads; ++t) values[t * 16] = 0.5f, values[t * 16 + 1] = 0.25f;
-    const auto begin = std::chrono::steady_clock::now();
-    pool.parallel_for(
-        threads, [&](std::size_t i, unsigned) { done[i * 8] = kernel(4'000'000, values.data() + i * 16); });
-    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-    double operations = 0;
-    for (unsigned t = 0; t < threads; ++t) operations += done[t * 8];
-    best = std::max(best, operations / taken.count() * 1e-9);
-  }
-  return best;
 }
 
 }  // namespace troupe

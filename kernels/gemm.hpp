@@ -49,9 +49,4 @@ struct GemmMatrix {
 void gemm(GemmForm form, std::size_t m, std::size_t n, std::size_t k, GemmMatrix a, GemmMatrix b, float* c,
           std::size_t c_stride, bool accumulate, GemmScratch& scratch, ThreadPool& pool);
 
-/// The rate at which this machine multiplies and adds floats when memory plays no part, in 10⁹ operations
-/// per second (a multiply-add counts as two) over all threads of `pool`: independent chains in registers,
-/// the best of several rounds. Takes some tenths of a second.
-double measure_fma_peak_gflops(ThreadPool& pool);
-
 }  // namespace troupe

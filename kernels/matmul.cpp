@@ -9,7 +9,10 @@
 namespace troupe {
 namespace {
 
-constexpr std::array weight_kernels{&f32_weights, &f16_weights, &q8_0_weights, &q4_0_weights};
+constexpr std::array weight_kernels{&f32_weights,  &f16_weights,    &bf16_weights,  &q8_0_weights,
+                                    &q4_0_weights, &q4_1_weights,   &q5_0_weights,  &q5_1_weights,
+                                    &q2_k_weights, &q3_k_weights,   &q4_k_weights,  &q5_k_weights,
+                                    &q6_k_weights, &iq4_nl_weights, &iq4_xs_weights};
 
 const WeightKernel* find_kernel(TensorType type) noexcept {
   for (const WeightKernel* kernel : weight_kernels)
@@ -26,17 +29,65 @@ std::size_t groups_of(std::size_t rows) {
 }
 
 // Groups that a worker takes at a time: enough to keep several streams of weights under way, few enough that
-// a core that is busy elsewhere holds nobody up.
-constexpr std::size_t chunk_groups = 4;
+// a core that is busy elsewhere holds nobody up, and that the last ones leave nobody waiting for long.
+constexpr std::size_t chunk_groups_max = 4, chunks_per_thread = 9;
 // Activation rows per pass over the weights: their int8 form stays in the second-level cache.
 constexpr std::size_t pass_rows = 64;
 // Below this many multiplications a product is over before another thread would have joined.
 constexpr std::size_t serial_products = 16384;
 
+/// One target, cut into tasks. The cut changes no bits.
+struct Product {
+  const WeightKernel* kernel = nullptr;
+  MatmulOperands operands;
+  std::size_t groups = 0;
+  std::size_t chunk_groups = 1;
+  std::size_t chunks = 0;
+  std::size_t passes = 0;
+
+  std::size_t tasks() const { return chunks * passes; }
+  void run(std::size_t task) const {
+    const std::size_t group = task % chunks * chunk_groups, row = task / chunks * pass_rows;
+    kernel->multiply(operands, {group, std::min(groups, group + chunk_groups), row,
+                                std::min(operands.x->rows(), row + pass_rows)});
+  }
+};
+
+/// Also makes the form of x that the weights want.
+Product prepare(const MatmulTarget& target, Activations& x, ThreadPool& pool) {
+  const PackedMatrix& w = *target.weights;
+  TROUPE_CHECK(x.cols() == w.cols() && target.y_stride >= w.rows());
+  Product product;
+  product.kernel = find_kernel(w.type());
+  if (product.kernel->int8_activations)
+    x.quantize(pool);
+  else
+    x.transpose(pool);
+  product.operands = {
+      w.data(),       bytes_per_group(*product.kernel, w.cols()), w.rows(), w.cols(), &x, target.y,
+      target.y_stride};
+  product.groups = groups_of(w.rows());
+  // With few rows memory sets the pace, and several streams of weights are worth more than an even end.
+  product.chunk_groups = chunk_groups_max;
+  if (x.rows() >= 8) {
+    const std::size_t even = product.groups / (chunks_per_thread * pool.threads());
+    product.chunk_groups = std::clamp<std::size_t>(even, 1, chunk_groups_max);
+  }
+  product.chunks = (product.groups + product.chunk_groups - 1) / product.chunk_groups;
+  product.passes = (x.rows() + pass_rows - 1) / pass_rows;
+  return product;
+}
+
 }  // namespace
 
 bool matmul_supports(TensorType type) noexcept {
   return find_kernel(type) != nullptr;
+}
+
+std::vector<TensorType> matmul_types() {
+  std::vector<TensorType> types;
+  for (const WeightKernel* kernel : weight_kernels) types.push_back(kernel->type);
+  return types;
 }
 
 std::size_t PackedMatrix::packed_bytes(TensorType type, std::size_t rows, std::size_t cols) noexcept {
@@ -72,27 +123,29 @@ void PackedMatrix::read_row(std::size_t row, float* out) const {
                   out);
 }
 
-void matmul(const PackedMatrix& w, Activations& x, float* y, std::size_t y_stride, ThreadPool& pool) {
-  TROUPE_CHECK(x.cols() == w.cols() && y_stride >= w.rows());
-  const WeightKernel& kernel = *find_kernel(w.type());
-  if (kernel.int8_activations)
-    x.quantize(pool);
-  else
-    x.transpose(pool);
-  const MatmulOperands operands{w.data(), bytes_per_group(kernel, w.cols()), w.rows(), w.cols(), &x, y,
-                                y_stride};
-  const std::size_t groups = groups_of(w.rows());
-  if (w.rows() * w.cols() * x.rows() <= serial_products) {
-    kernel.multiply(operands, {0, groups, 0, x.rows()});
-    return;
+void matmul(std::span<const MatmulTarget> targets, Activations& x, ThreadPool& pool) {
+  TROUPE_CHECK(targets.size() <= matmul_targets_max);
+  std::array<Product, matmul_targets_max> products;
+  std::size_t tasks = 0, multiplications = 0;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    products[i] = prepare(targets[i], x, pool);
+    tasks += products[i].tasks();
+    multiplications += targets[i].weights->rows() * x.cols() * x.rows();
   }
-  const std::size_t chunks = (groups + chunk_groups - 1) / chunk_groups;
-  const std::size_t passes = (x.rows() + pass_rows - 1) / pass_rows;
-  pool.parallel_for(chunks * passes, [&](std::size_t index, unsigned) {
-    const std::size_t group = index % chunks * chunk_groups, row = index / chunks * pass_rows;
-    kernel.multiply(
-        operands, {group, std::min(groups, group + chunk_groups), row, std::min(x.rows(), row + pass_rows)});
-  });
+  const auto task = [&](std::size_t index, unsigned) {
+    const Product* product = products.data();
+    for (; index >= product->tasks(); ++product) index -= product->tasks();
+    product->run(index);
+  };
+  if (multiplications <= serial_products)
+    for (std::size_t index = 0; index < tasks; ++index) task(index, 0);
+  else
+    pool.parallel_for(tasks, task);
+}
+
+void matmul(const PackedMatrix& w, Activations& x, float* y, std::size_t y_stride, ThreadPool& pool) {
+  const MatmulTarget target{&w, y, y_stride};
+  matmul({&target, 1}, x, pool);
 }
 
 }  // namespace troupe

@@ -18,6 +18,9 @@ namespace troupe {
 /// Whether matmul has a kernel for weights of this type.
 bool matmul_supports(TensorType type) noexcept;
 
+/// All types that it has one for.
+std::vector<TensorType> matmul_types();
+
 /// A weight matrix [rows, cols] repacked for the kernels: rows interleaved in groups of 16, padded with
 /// zero rows to a whole group; the values are exactly those of the file. Immutable, owns its memory.
 /// Safe to read from any thread.
@@ -49,6 +52,17 @@ class PackedMatrix {
   AlignedBuffer<std::byte> bytes_;
 };
 
+/// What the kernels need of 32 quantized activations q beside themselves.
+struct ActivationTerms {
+  float scale;                   ///< the activations are scale * q
+  float scaled_sum;              ///< scale * their sum: times a minimum of the weights
+  std::int32_t offset;           ///< -8 times the sum of q: codes that are 8 too large start from there
+  std::int32_t half_offsets[2];  ///< -32 times the sums of the first and the last 16
+};
+
+/// Rows behind the last of the activations' forms that kernels may read, and ignore.
+inline constexpr std::size_t activation_rows_behind = 16;
+
 /// The rows that are multiplied: f32 [rows, cols] of the caller, plus the forms that the kernels want,
 /// each made once when the first weight asks for it and shared by all that follow: int8 (one scale per 32
 /// columns, rounded to nearest) for quantized weights, transposed for float weights. Reused from step to
@@ -71,11 +85,10 @@ class Activations {
 
   /// Makes the int8 form unless it is there. cols must be a multiple of 32.
   void quantize(ThreadPool& pool);
-  /// int8 values in -127..127, [cols/32][rows][32]; scales [cols/32][rows]; offsets, same shape, are -8 times
-  /// the sum of the 32 values: where the integer sums of weights stored with an offset (Q4_0) start.
+  /// int8 values in -127..127, [cols/32][rows][32].
   const std::int8_t* q8() const noexcept { return q8_.data(); }
-  const float* scales() const noexcept { return scales_.data(); }
-  const std::int32_t* offsets() const noexcept { return offsets_.data(); }
+  /// [cols/32][rows].
+  const ActivationTerms* terms() const noexcept { return terms_.data(); }
 
  private:
   const float* x_ = nullptr;
@@ -85,9 +98,20 @@ class Activations {
   bool transposed_ = false;
   AlignedBuffer<float> columns_;
   AlignedBuffer<std::int8_t> q8_;
-  AlignedBuffer<float> scales_;
-  AlignedBuffer<std::int32_t> offsets_;
+  AlignedBuffer<ActivationTerms> terms_;
 };
+
+/// Where the product with one weight matrix goes: f32 [x rows][y_stride], y_stride >= weights->rows().
+struct MatmulTarget {
+  const PackedMatrix* weights = nullptr;
+  float* y = nullptr;
+  std::size_t y_stride = 0;
+};
+
+/// Several products of the same rows, of which the threads take parts together: they meet once for all, not
+/// once for each. At most matmul_targets_max, of any types.
+inline constexpr std::size_t matmul_targets_max = 4;
+void matmul(std::span<const MatmulTarget> targets, Activations& x, ThreadPool& pool);
 
 /// y[r * y_stride + i] = sum over k of x[r, k] * w[i, k], for every row r of x and i in [0, w.rows()).
 /// Reads each weight once per call for up to some tens of rows. x.cols() == w.cols(); y_stride >= w.rows(),

@@ -17,6 +17,7 @@ namespace HWY_NAMESPACE {
 /// and `static FloatVector load(const Stored*)`, which loads `lanes` weights.
 template <class Weight>
 struct FloatKernel {
+  static constexpr std::size_t groups_max = 4;
   // Sums, one group's weights and a broadcast value fit the registers: 32 of AVX3, 16 of AVX2.
 #if HWY_CAP_GE512
   static constexpr std::size_t sums_max = 24;

@@ -10,6 +10,7 @@
 #include "hwy/foreach_target.h"
 //
 #include "kernels/simd-inl.hpp"
+#include "kernels/soft_cap-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe {

@@ -33,37 +33,43 @@ constexpr std::size_t quad_bytes = 64;
 
 // One row at a time: this target has no vectors of bytes.
 
-struct SignedQuads {
-  const std::uint8_t* bytes;
+using Quad = std::uint32_t;
 
-  static HWY_INLINE SignedQuads load(const std::uint8_t* block, std::size_t part) {
-    return {block + 4 * part};
-  }
-
-  HWY_INLINE IntVector dot(const std::int8_t* x, std::int32_t) const {
-    std::int32_t sum = 0;
-    for (std::size_t k = 0; k < 32; ++k)
-      sum += static_cast<std::int8_t>(bytes[k / 4 * quad_bytes + k % 4]) * x[k];
-    return hn::Set(IntTag(), sum);
-  }
-};
-
-struct NibbleQuads {
-  const std::uint8_t* bytes;
-
-  static HWY_INLINE NibbleQuads load(const std::uint8_t* block, std::size_t part) {
-    return {block + 4 * part};
-  }
-
-  HWY_INLINE IntVector dot(const std::int8_t* x, [[maybe_unused]] std::int32_t offset) const {
-    std::int32_t sum = offset;
-    for (std::size_t k = 0; k < 16; ++k) {
-      const std::uint8_t pair = bytes[k / 4 * quad_bytes + k % 4];
-      sum += (pair & 15) * x[k] + (pair >> 4) * x[k + 16];
-    }
-    return hn::Set(IntTag(), sum);
-  }
-};
+HWY_INLINE Quad set_quad(std::uint8_t byte) {
+  return byte * 0x01010101u;
+}
+HWY_INLINE Quad load_quad(const std::byte* from, std::size_t part) {
+  Quad q;
+  std::memcpy(&q, from + 4 * part, sizeof q);
+  return q;
+}
+HWY_INLINE void store_quad(Quad q, std::byte* to, std::size_t part) {
+  std::memcpy(to + 4 * part, &q, sizeof q);
+}
+/// Shifted right or, if n is negative, left; bits move between bytes.
+template <int n>
+HWY_INLINE Quad shift(Quad q) {
+  if constexpr (n < 0)
+    return q << -n;
+  else
+    return q >> n;
+}
+HWY_INLINE Quad and_mask(Quad q, Quad mask) {
+  return q & mask;
+}
+HWY_INLINE Quad or_masked(Quad q, Quad other, Quad mask) {
+  return q | (other & mask);
+}
+HWY_INLINE Quad flip(Quad q, Quad bits) {
+  return q ^ bits;
+}
+/// Every byte, 0..15, replaced by the byte of the table that it counts.
+HWY_INLINE Quad look_up(const std::int8_t* table, Quad q) {
+  Quad out = 0;
+  for (int c = 0; c < 32; c += 8)
+    out |= static_cast<Quad>(static_cast<std::uint8_t>(table[q >> c & 15])) << c;
+  return out;
+}
 
 #else
 
@@ -73,10 +79,6 @@ using ShortTag = hn::CappedTag<std::int16_t, 32>;
 using ByteVector = Vector<ByteTag>;
 using UnsignedByteVector = Vector<UnsignedByteTag>;
 using ShortVector = Vector<ShortTag>;
-
-HWY_INLINE UnsignedByteVector load_quad(const std::uint8_t* block, std::size_t quad, std::size_t part) {
-  return hn::LoadU(UnsignedByteTag(), block + quad * quad_bytes + part * lanes * 4);
-}
 
 /// The four activations x[0..4) in every lane.
 HWY_INLINE ByteVector broadcast_quad(const std::int8_t* x) {
@@ -152,137 +154,161 @@ HWY_INLINE IntVector add_dot(IntVector sum, ByteVector w, ByteVector x) {
 
 #endif
 
-/// 32 signed bytes of each of `lanes` rows: eight quads, 512 bytes for a group.
-struct SignedQuads {
-#if TROUPE_QUADS_VNNI
-  UnsignedByteVector quad[8];  // w + 128
-#elif TROUPE_QUADS_PAIRS
-  UnsignedByteVector quad[8];  // |w|, up to 128
-  const std::uint8_t* block;
-  std::size_t part;
-#else
-  UnsignedByteVector quad[8];  // w
-#endif
+using Quad = UnsignedByteVector;
 
-  static HWY_INLINE SignedQuads load(const std::uint8_t* block, std::size_t part) {
-    SignedQuads out;
-    unroll<8>([&](auto j) TROUPE_LAMBDA {
-      const UnsignedByteVector w = load_quad(block, j, part);
-#if TROUPE_QUADS_VNNI
-      out.quad[j] = hn::Xor(w, hn::Set(UnsignedByteTag(), 128));
-#elif TROUPE_QUADS_PAIRS
-      out.quad[j] = hn::BitCast(UnsignedByteTag(), hn::Abs(hn::BitCast(ByteTag(), w)));
-#else
-      out.quad[j] = w;
-#endif
-    });
-#if TROUPE_QUADS_PAIRS
-    out.block = block, out.part = part;
-#endif
-    return out;
-  }
-
-#if TROUPE_QUADS_VNNI
-  static HWY_INLINE IntVector start(std::int32_t offset) {
-    return hn::ShiftLeft<4>(hn::Set(IntTag(), offset));  // -128 * the sum of x
-  }
-#endif
-
-  /// The sum over k of w * x, x[32] in -127..127 and `offset` -8 times their sum.
-  HWY_INLINE IntVector dot(const std::int8_t* x, [[maybe_unused]] std::int32_t offset) const {
-#if TROUPE_QUADS_VNNI
-    IntVector sum = start(offset);
-    unroll<8>([&](auto j) TROUPE_LAMBDA { sum = add_dot(sum, quad[j], x + 4 * j); });
-    return sum;
-#elif TROUPE_QUADS_PAIRS
-    IntVector sum = hn::Zero(IntTag());
-    unroll<8>([&](auto j) TROUPE_LAMBDA {
-      // |w| times x with w's sign, and not the other way round: -(-128) is no int8. Pairs reach 2 * 128 *
-      // 127.
-      const ByteVector w = hn::BitCast(ByteTag(), load_quad(block, j, part));
-      sum = hn::Add(sum, widen_pairs(multiply_pairs(quad[j], with_sign(broadcast_quad(x + 4 * j), w))));
-    });
-    return sum;
-#else
-    IntVector sum = hn::Zero(IntTag());
-    unroll<8>([&](auto j) TROUPE_LAMBDA {
-      sum = add_dot(sum, hn::BitCast(ByteTag(), quad[j]), broadcast_quad(x + 4 * j));
-    });
-    return sum;
-#endif
-  }
-};
-
-/// 32 values 0..15 of each of `lanes` rows: four quads of bytes, 256 bytes for a group. The low nibbles are
-/// k = 0..15, the high ones k = 16..31, as in the blocks of the file: one mask, one shift and mask.
-struct NibbleQuads {
-  UnsignedByteVector quad[8];
-
-  static HWY_INLINE NibbleQuads load(const std::uint8_t* block, std::size_t part) {
-    NibbleQuads out;
-    const UnsignedByteVector low = hn::Set(UnsignedByteTag(), 15);
-    unroll<4>([&](auto j) TROUPE_LAMBDA {
-      const UnsignedByteVector pair = load_quad(block, j, part);
-      const auto words = hn::BitCast(hn::RebindToUnsigned<ShortTag>(), pair);
-      out.quad[j] = hn::And(pair, low);
-      out.quad[4 + j] = hn::And(hn::BitCast(UnsignedByteTag(), hn::ShiftRight<4>(words)), low);
-    });
-    return out;
-  }
-
-#if TROUPE_QUADS_VNNI
-  static HWY_INLINE IntVector start(std::int32_t offset) {
-    return hn::Set(IntTag(), offset);
-  }
-#endif
-
-  /// offset + the sum over k of w * x, x[32] in -127..127: with -8 times their sum, w counts from -8.
-  HWY_INLINE IntVector dot(const std::int8_t* x, [[maybe_unused]] std::int32_t offset) const {
-#if TROUPE_QUADS_PAIRS
-    // Eight pairs of products up to 2 * 15 * 127 fit 16 bits: widened once.
-    ShortVector sum = multiply_pairs(quad[0], broadcast_quad(x));
-    unroll<7>([&](auto j) TROUPE_LAMBDA {
-      sum = hn::Add(sum, multiply_pairs(quad[j + 1], broadcast_quad(x + 4 * (j + 1))));
-    });
-    return hn::Add(widen_pairs(sum), hn::Set(IntTag(), offset));
-#else
-    IntVector sum = hn::Set(IntTag(), offset);
-    unroll<8>([&](auto j) TROUPE_LAMBDA {
-#if TROUPE_QUADS_VNNI
-      sum = add_dot(sum, quad[j], x + 4 * j);
-#else
-      sum = add_dot(sum, hn::BitCast(ByteTag(), quad[j]), broadcast_quad(x + 4 * j));
-#endif
-    });
-    return sum;
-#endif
-  }
-};
+HWY_INLINE Quad set_quad(std::uint8_t byte) {
+  return hn::Set(UnsignedByteTag(), byte);
+}
+HWY_INLINE Quad load_quad(const std::byte* from, std::size_t part) {
+  return hn::LoadU(UnsignedByteTag(), reinterpret_cast<const std::uint8_t*>(from) + part * lanes * 4);
+}
+HWY_INLINE void store_quad(Quad q, std::byte* to, std::size_t part) {
+  hn::StoreU(q, UnsignedByteTag(), reinterpret_cast<std::uint8_t*>(to) + part * lanes * 4);
+}
+/// Shifted right or, if n is negative, left; bits move between bytes.
+template <int n>
+HWY_INLINE Quad shift(Quad q) {
+  const auto words = hn::BitCast(hn::RebindToUnsigned<ShortTag>(), q);
+  if constexpr (n == 0)
+    return q;
+  else if constexpr (n < 0)
+    return hn::BitCast(UnsignedByteTag(), hn::ShiftLeft<-n>(words));
+  else
+    return hn::BitCast(UnsignedByteTag(), hn::ShiftRight<n>(words));
+}
+HWY_INLINE Quad and_mask(Quad q, Quad mask) {
+  return hn::And(q, mask);
+}
+HWY_INLINE Quad or_masked(Quad q, Quad other, Quad mask) {
+  return hn::OrAnd(q, other, mask);
+}
+HWY_INLINE Quad flip(Quad q, Quad bits) {
+  return hn::Xor(q, bits);
+}
+/// Every byte, 0..15, replaced by the byte of the table that it counts.
+HWY_INLINE Quad look_up(const std::int8_t* table, Quad q) {
+  const auto bytes = hn::LoadDup128(UnsignedByteTag(), reinterpret_cast<const std::uint8_t*>(table));
+  return hn::TableLookupBytes(bytes, q);
+}
 
 #endif  // HWY_SCALAR
 
-/// Activation rows that dot_rows takes at a time to advantage.
+/// 32 columns of `lanes` rows.
+struct Quads {
+  Quad quad[8];
+};
+
+/// Rows of activations that Dot::add takes at a time to advantage: VNNI's additions wait for each other (5
+/// cycles each), and quad by quad over several rows the scheduler need not look far ahead for others.
 #if TROUPE_QUADS_VNNI
 constexpr std::size_t dot_rows_step = 4;
 #else
 constexpr std::size_t dot_rows_step = 1;
 #endif
 
-/// dots[t] = quads.dot(x + 32 * t, offsets[t]) for N activation rows.
-template <std::size_t N, class Quads>
-HWY_INLINE void dot_rows(const Quads& quads, const std::int8_t* x, const std::int32_t* offsets,
-                         IntVector* dots) {
+/// Products with weights that are the bytes of Quads minus `zero`, the bytes 0..max.
+template <int max, int zero_>
+struct UnsignedDot {
+  static constexpr int zero = zero_;
+  Quads w;
+
+  explicit HWY_INLINE UnsignedDot(const Quads& quads) : w(quads) {}
+
+  /// dots[t] += the sum over `count` quads from `first` on of byte * x[32 * t + ...], for t < N.
+  template <std::size_t N, std::size_t first, std::size_t count>
+  HWY_INLINE void add(const std::int8_t* x, IntVector* dots) const {
 #if TROUPE_QUADS_VNNI
-  // Quad by quad over all rows: a row's eight additions wait for each other (5 cycles each), and in this
-  // order the scheduler need not look far ahead for others.
-  unroll<N>([&](auto t) TROUPE_LAMBDA { dots[t] = Quads::start(offsets[t]); });
-  unroll<8>([&](auto j) TROUPE_LAMBDA {
-    unroll<N>([&](auto t) TROUPE_LAMBDA { dots[t] = add_dot(dots[t], quads.quad[j], x + 32 * t + 4 * j); });
-  });
+    unroll<count>([&](auto j) TROUPE_LAMBDA {
+      unroll<N>([&](auto t) TROUPE_LAMBDA {
+        dots[t] = add_dot(dots[t], w.quad[first + j], x + 32 * t + 4 * (first + j));
+      });
+    });
+#elif TROUPE_QUADS_PAIRS
+    // So many pairs of products fit 16 bits; then they are widened.
+    constexpr std::size_t fit = 32767 / (2 * 127 * max), run = fit >= count ? count : fit >= 4 ? 4 : fit;
+    static_assert(run > 0 && count % run == 0);
+    unroll<N>([&](auto t) TROUPE_LAMBDA {
+      unroll<count / run>([&](auto r) TROUPE_LAMBDA {
+        constexpr std::size_t begin = first + r * run;
+        ShortVector sum = multiply_pairs(w.quad[begin], broadcast_quad(x + 32 * t + 4 * begin));
+        unroll<run - 1>([&](auto i) TROUPE_LAMBDA {
+          constexpr std::size_t j = begin + 1 + i;
+          sum = hn::Add(sum, multiply_pairs(w.quad[j], broadcast_quad(x + 32 * t + 4 * j)));
+        });
+        dots[t] = hn::Add(dots[t], widen_pairs(sum));
+      });
+    });
+#elif HWY_TARGET == HWY_SCALAR
+    unroll<N>([&](auto t) TROUPE_LAMBDA {
+      std::int32_t sum = 0;
+      for (std::size_t k = 4 * first; k < 4 * (first + count); ++k)
+        sum += static_cast<int>(w.quad[k / 4] >> 8 * (k % 4) & 255) * x[32 * t + k];
+      dots[t] = hn::Add(dots[t], hn::Set(IntTag(), sum));
+    });
 #else
-  unroll<N>([&](auto t) TROUPE_LAMBDA { dots[t] = quads.dot(x + 32 * t, offsets[t]); });
+    unroll<N>([&](auto t) TROUPE_LAMBDA {
+      unroll<count>([&](auto j) TROUPE_LAMBDA {
+        dots[t] = add_dot(dots[t], hn::BitCast(ByteTag(), w.quad[first + j]),
+                          broadcast_quad(x + 32 * t + 4 * (first + j)));
+      });
+    });
 #endif
-}
+  }
+};
+
+#if TROUPE_QUADS_VNNI
+
+/// Products with signed bytes, which Quads hold with 128 added.
+using SignedDot = UnsignedDot<255, 128>;
+constexpr std::uint8_t signed_flip = 128;
+
+#else
+
+/// Products with signed bytes.
+constexpr std::uint8_t signed_flip = 0;
+
+struct SignedDot {
+  static constexpr int zero = 0;
+  Quads w;
+#if TROUPE_QUADS_PAIRS
+  Quads magnitude;
+#endif
+
+  explicit HWY_INLINE SignedDot(const Quads& quads) : w(quads) {
+#if TROUPE_QUADS_PAIRS
+    unroll<8>([&](auto j) TROUPE_LAMBDA {
+      magnitude.quad[j] = hn::BitCast(UnsignedByteTag(), hn::Abs(hn::BitCast(ByteTag(), w.quad[j])));
+    });
+#endif
+  }
+
+  template <std::size_t N, std::size_t first, std::size_t count>
+  HWY_INLINE void add(const std::int8_t* x, IntVector* dots) const {
+    unroll<N>([&](auto t) TROUPE_LAMBDA {
+#if HWY_TARGET == HWY_SCALAR
+      std::int32_t sum = 0;
+      for (std::size_t k = 4 * first; k < 4 * (first + count); ++k)
+        sum += static_cast<std::int8_t>(w.quad[k / 4] >> 8 * (k % 4)) * x[32 * t + k];
+      dots[t] = hn::Add(dots[t], hn::Set(IntTag(), sum));
+#else
+      unroll<count>([&](auto i) TROUPE_LAMBDA {
+        constexpr std::size_t j = first + i;
+        const ByteVector values = hn::BitCast(ByteTag(), w.quad[j]);
+        const ByteVector quad = broadcast_quad(x + 32 * t + 4 * j);
+#if TROUPE_QUADS_PAIRS
+        // |w| times x with w's sign, and not the other way round: -(-128) is no int8. Pairs reach 2 * 128 *
+        // 127.
+        dots[t] = hn::Add(dots[t], widen_pairs(multiply_pairs(magnitude.quad[j], with_sign(quad, values))));
+#else
+        dots[t] = add_dot(dots[t], values, quad);
+#endif
+      });
+#endif
+    });
+  }
+};
+
+#endif  // VNNI
 
 }  // namespace HWY_NAMESPACE
 }  // namespace troupe

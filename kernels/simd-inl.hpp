@@ -125,21 +125,42 @@ HWY_INLINE Floats16 max(const Floats16& a, const Floats16& b) {
   return map16([&](auto p) TROUPE_LAMBDA { return hn::Max(a.part[p], b.part[p]); });
 }
 
-/// Sum of the lanes: i + (i + 8), then + 4, 2, 1.
+/// Folds sixteen lanes with op in one tree, whatever the vector length: i with i + 8, then + 4, 2, 1.
+template <class Op>
+HWY_INLINE float fold16(const Floats16& v, Op&& op) {
+  FloatVector part[parts];
+  unroll<parts>([&](auto p) TROUPE_LAMBDA { part[p] = v.part[p]; });
+  unroll<parts>([&](auto step) TROUPE_LAMBDA {
+    constexpr std::size_t half = parts >> (step + 1);
+    unroll<half>([&](auto p) TROUPE_LAMBDA { part[p] = op(FloatTag(), part[p], part[p + half]); });
+  });
+#if HWY_TARGET == HWY_SCALAR
+  return hn::GetLane(part[0]);
+#else
+  const auto quarter = [&]() TROUPE_LAMBDA {
+    if constexpr (lanes == 16) {
+      const hn::Half<FloatTag> d8;
+      const hn::Half<decltype(d8)> d4;
+      const auto eight = op(d8, hn::LowerHalf(d8, part[0]), hn::UpperHalf(d8, part[0]));
+      return op(d4, hn::LowerHalf(d4, eight), hn::UpperHalf(d4, eight));
+    } else if constexpr (lanes == 8) {
+      const hn::Half<FloatTag> d4;
+      return op(d4, hn::LowerHalf(d4, part[0]), hn::UpperHalf(d4, part[0]));
+    } else {
+      return part[0];
+    }
+  }();
+  const hn::CappedTag<float, 4> d4;
+  const auto pair = op(d4, quarter, hn::Shuffle1032(quarter));
+  return hn::GetLane(op(d4, pair, hn::Shuffle2301(pair)));
+#endif
+}
+
 HWY_INLINE float sum16(const Floats16& v) {
-  float buffer[16];
-  store16(v, buffer);
-  for (std::size_t half = 8; half > 0; half /= 2)
-    for (std::size_t i = 0; i < half; ++i) buffer[i] += buffer[i + half];
-  return buffer[0];
+  return fold16(v, [](auto, auto a, auto b) TROUPE_LAMBDA { return hn::Add(a, b); });
 }
 HWY_INLINE float max16(const Floats16& v) {
-  float buffer[16];
-  store16(v, buffer);
-  for (std::size_t half = 8; half > 0; half /= 2)
-    for (std::size_t i = 0; i < half; ++i)
-      buffer[i] = buffer[i] < buffer[i + half] ? buffer[i + half] : buffer[i];
-  return buffer[0];
+  return fold16(v, [](auto, auto a, auto b) TROUPE_LAMBDA { return hn::Max(a, b); });
 }
 
 /// exp(x), relative error below 2e-7. 0 below -87.33 and infinity above 88.37 (a hair inside the range of
@@ -170,16 +191,6 @@ HWY_INLINE FloatVector exp_vector(FloatVector x) {
 }
 HWY_INLINE Floats16 exp16(const Floats16& x) {
   return map16([&](auto p) TROUPE_LAMBDA { return exp_vector(x.part[p]); });
-}
-
-/// cap tanh(x / cap), absolute error below 4e-7 cap: cap - 2 cap / (exp(2 x / cap) + 1).
-HWY_INLINE Floats16 soft_cap16(const Floats16& x, float cap) {
-  return map16([&](auto p) TROUPE_LAMBDA {
-    const FloatTag d;
-    const FloatVector e = exp_vector(hn::Mul(x.part[p], hn::Set(d, 2 / cap)));
-    const FloatVector rest = hn::Div(hn::Set(d, 2 * cap), hn::Add(e, hn::Set(d, 1.0f)));
-    return hn::Sub(hn::Set(d, cap), rest);
-  });
 }
 
 }  // namespace HWY_NAMESPACE

@@ -6,8 +6,8 @@
 
 namespace troupe {
 
-/// Names of the instruction sets that the kernels are compiled for and this CPU has, best first ("AVX3_DL",
-/// "AVX2", ...).
+/// Names of the instruction sets that the kernels are compiled for and this CPU has, best first
+/// ("AVX3_DL+AMX", "AVX3_DL", "AVX2", ...).
 std::vector<std::string> kernel_targets();
 
 /// The name of the one that a kernel called now runs with; asked of the dispatched code itself.

@@ -1,6 +1,6 @@
 // What the tile loops of all weight types share: how a range is cut into register tiles, and how results
 // leave. A tile is G groups of 16 weight rows by T activation rows; its sums are registers where they fit.
-// Kernel has Tiles, the T it offers, widest first; sums_max, vectors of sums a tile may have; and
+// Kernel has Tiles, the T it offers, widest first; sums_max, vectors of sums a tile may have; groups_max; and
 // tile<G, T>(operands, first group, first row). The cut changes no bits: every output has its own lane and
 // its own chain over k.
 #if defined(TROUPE_KERNELS_TILE_INL) == defined(HWY_TARGET_TOGGLE)
@@ -52,7 +52,7 @@ template <class Kernel, std::size_t T, std::size_t... Narrower>
 HWY_INLINE void sweep_rows(const MatmulOperands& m, const MatmulRange& r, std::size_t row,
                            std::index_sequence<T, Narrower...>) {
   constexpr std::size_t room = Kernel::sums_max / (T * parts);
-  constexpr std::size_t G = room >= 4 ? 4 : room >= 2 ? 2 : 1;
+  constexpr std::size_t G = std::min<std::size_t>(room >= 4 ? 4 : room >= 2 ? 2 : 1, Kernel::groups_max);
   for (; row + T <= r.row_end; row += T) {
     std::size_t group = r.group_begin;
     for (; group + G <= r.group_end; group += G) Kernel::template tile<G, T>(m, group, row);

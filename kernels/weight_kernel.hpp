@@ -43,7 +43,18 @@ struct WeightKernel {
 
 extern const WeightKernel f32_weights;
 extern const WeightKernel f16_weights;
+extern const WeightKernel bf16_weights;
 extern const WeightKernel q8_0_weights;
 extern const WeightKernel q4_0_weights;
+extern const WeightKernel q4_1_weights;
+extern const WeightKernel q5_0_weights;
+extern const WeightKernel q5_1_weights;
+extern const WeightKernel q2_k_weights;
+extern const WeightKernel q3_k_weights;
+extern const WeightKernel q4_k_weights;
+extern const WeightKernel q5_k_weights;
+extern const WeightKernel q6_k_weights;
+extern const WeightKernel iq4_nl_weights;
+extern const WeightKernel iq4_xs_weights;
 
 }  // namespace troupe

@@ -48,6 +48,7 @@ void declare(CommandLine& command_line, ChatFlags& flags) {
   command_line.flag("--stats", "a line of statistics after each answer", flags.stats);
   flags.answer.declare(command_line, "answer number i, from 0, uses N + i; default: another each time");
   flags.engine.declare(command_line);
+  flags.engine.declare_prefix_cache(command_line);
 }
 
 std::string banner(const Engine& engine, std::size_t columns) {

@@ -318,16 +318,24 @@ void AnswerFlags::declare(CommandLine& command_line, const std::string& seed_hel
 
 void EngineFlags::declare(CommandLine& command_line, const std::string& context_help) {
   command_line.group("Engine");
-  constexpr std::uint32_t threads_max = 1024;
+  declare_threads(command_line);
   constexpr std::uint32_t context_max = 1U << 24;  // what the engine takes
-  command_line.whole("--threads",
-                     "kernel threads, 1 to 1024; default: the processors that this process may use", 1,
-                     threads_max, options.threads);
   const char* usual =
       "tokens of prompt and answer together, 1 to 16777216; default: what the model states, within "
       "512..8192";
   command_line.whole("--context", context_help.empty() ? usual : context_help, 1, context_max,
                      options.context_tokens);
+  declare_kv_type(command_line);
+}
+
+void EngineFlags::declare_threads(CommandLine& command_line) {
+  constexpr std::uint32_t threads_max = 1024;
+  command_line.whole("--threads",
+                     "kernel threads, 1 to 1024; default: the processors that this process may use", 1,
+                     threads_max, options.threads);
+}
+
+void EngineFlags::declare_kv_type(CommandLine& command_line) {
   command_line.option(
       "--kv-type", "TYPE", "numbers of the KV cache, f32 or f16; default: f32 for F32 models, else f16",
       [this](std::string_view what, const std::string& value) -> Status {
@@ -340,6 +348,12 @@ void EngineFlags::declare(CommandLine& command_line, const std::string& context_
         }
         return {};
       });
+}
+
+void EngineFlags::declare_prefix_cache(CommandLine& command_line) {
+  command_line.flag("--no-prefix-cache",
+                    "compute every prompt from its beginning, also where an earlier one began alike",
+                    [this] { options.prefix_cache = false; });
 }
 
 }  // namespace troupe::tools

@@ -85,12 +85,17 @@ struct AnswerFlags {
   void declare(CommandLine& command_line, const std::string& seed_help);
 };
 
-/// --threads, --context, --kv-type.
+/// --threads, --context, --kv-type, --no-prefix-cache.
 struct EngineFlags {
   EngineOptions options;
 
-  /// `context_help`: what --context means, if it is not the usual.
+  /// Threads, context and KV type, under a title of their own. `context_help`: what --context means, if it is
+  /// not the usual.
   void declare(CommandLine& command_line, const std::string& context_help = {});
+  void declare_threads(CommandLine& command_line);
+  void declare_kv_type(CommandLine& command_line);
+  /// Where requests run through an engine.
+  void declare_prefix_cache(CommandLine& command_line);
 };
 
 /// The largest --parallel: each is a KV cache of its own.

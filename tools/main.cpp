@@ -12,6 +12,7 @@
 #include "tools/subcommand.hpp"
 #include "tools/terminal.hpp"
 #include "tools/text_layout.hpp"
+#include "troupe/version.hpp"
 
 namespace {
 
@@ -23,7 +24,7 @@ struct Subcommand {
   int (*run)(const Arguments&);
 };
 
-constexpr std::array<Subcommand, 8> subcommands = {{
+constexpr std::array<Subcommand, 10> subcommands = {{
     {"chat", "talk to a model", run_chat},
     {"generate", "continue one or many prompts", run_generate},
     {"tokenize", "text to token ids and back", run_tokenize},
@@ -31,6 +32,8 @@ constexpr std::array<Subcommand, 8> subcommands = {{
     {"convert", "a model file in another format or weight type", run_convert},
     {"logits", "the model's raw output for a prompt", run_logits},
     {"perplexity", "how well a model predicts a text", run_perplexity},
+    {"bench", "the engine under load: throughput and latencies", run_bench},
+    {"bench-model", "how fast the forward pass is", run_bench_model},
     {"train", "make a small model from text", run_train},
 }};
 

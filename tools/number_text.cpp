@@ -66,6 +66,26 @@ Result<std::uint64_t> parse_whole(std::string_view what, std::string_view text, 
   return number;
 }
 
+std::vector<std::string_view> split_at_commas(std::string_view text) {
+  std::vector<std::string_view> pieces;
+  while (true) {
+    const std::size_t comma = text.find(',');
+    pieces.push_back(text.substr(0, comma));
+    if (comma == std::string_view::npos) return pieces;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+Result<std::vector<std::uint32_t>> parse_whole_list(std::string_view what, std::string_view text,
+                                                    std::uint32_t low, std::uint32_t high) {
+  std::vector<std::uint32_t> numbers;
+  for (const std::string_view piece : split_at_commas(text)) {
+    TROUPE_TRY(const std::uint64_t number, parse_whole(what, piece, low, high));
+    numbers.push_back(static_cast<std::uint32_t>(number));
+  }
+  return numbers;
+}
+
 Result<bool> parse_switch(std::string_view what, std::string_view text) {
   if (text == "on" || text == "yes" || text == "true" || text == "1") return true;
   if (text == "off" || text == "no" || text == "false" || text == "0") return false;

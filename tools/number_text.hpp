@@ -28,6 +28,13 @@ Result<double> parse_number(std::string_view what, std::string_view text, Number
 Result<std::uint64_t> parse_whole(std::string_view what, std::string_view text, std::uint64_t low,
                                   std::uint64_t high);
 
+/// Whole numbers separated by commas, at least one. Errors as parse_number().
+Result<std::vector<std::uint32_t>> parse_whole_list(std::string_view what, std::string_view text,
+                                                    std::uint32_t low, std::uint32_t high);
+
+/// The pieces of `text` between commas; at least one, which may be empty.
+std::vector<std::string_view> split_at_commas(std::string_view text);
+
 /// "yes", "on", "true", "1" or their opposites. Errors as parse_number().
 Result<bool> parse_switch(std::string_view what, std::string_view text);
 

@@ -12,6 +12,8 @@ constexpr int exit_usage = 2;   ///< the command line made no sense
 
 using Arguments = std::vector<std::string>;
 
+int run_bench(const Arguments& arguments);
+int run_bench_model(const Arguments& arguments);
 int run_chat(const Arguments& arguments);
 int run_convert(const Arguments& arguments);
 int run_generate(const Arguments& arguments);

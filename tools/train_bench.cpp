@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/random.hpp"
-#include "kernels/gemm.hpp"
+#include "kernels/ceilings.hpp"
 #include "kernels/targets.hpp"
 #include "tools/open_model.hpp"
 #include "tools/subcommand.hpp"
@@ -32,7 +32,7 @@ int bench_training(const train::TrainOptions& options, ThreadPool& pool) {
   const train::WindowBatch batch{std::span(tokens).first(rows), std::span(tokens).last(rows),
                                  options.batch_windows, shape.context};
 
-  const double peak = measure_fma_peak_gflops(pool);
+  const double peak = 2 * measure_f32_gmac_s(pool);
   constexpr int steps = 8;
   double best = 0, seconds = 0;
   for (int step = 0; step < steps + 1; ++step) {

@@ -9,7 +9,8 @@
 //
 // Threads: every member of Engine may be called from any thread at any time. A Stream is used by one thread
 // at a time, except cancel(). No callback is ever run on a thread of the engine: callbacks run on the thread
-// that called the function they were given to, so a slow one slows its own stream only.
+// that called the function they were given to, so a slow one slows its own stream only. Programs with an
+// event loop, which must not wait, have asio.hpp, actors.hpp (CAF) and, for other loops, polled_stream.hpp.
 // Errors: values (error.hpp); nothing throws.
 // The same (model file, prompt, options, seed) gives the same tokens, whatever else is running.
 
@@ -25,32 +26,11 @@
 
 #include "troupe/error.hpp"
 #include "troupe/generation.hpp"
+#include "troupe/metrics.hpp"
 #include "troupe/model.hpp"
 #include "troupe/options.hpp"
 
 namespace troupe {
-
-/// Numbers of one moment; counters count from the engine's start.
-struct EngineStats {
-  std::uint64_t requests_admitted = 0;
-  std::uint64_t requests_refused = 0;
-  std::uint64_t requests_finished = 0;   ///< with a finish reason stop or length
-  std::uint64_t requests_cancelled = 0;  ///< cancelled or past their deadline
-  std::uint64_t requests_failed = 0;
-  std::uint32_t requests_queued = 0;   ///< waiting for a generator now
-  std::uint32_t requests_running = 0;  ///< holding a generator now
-  std::uint32_t generators = 0;        ///< alive now, idle ones included
-  std::uint64_t replays = 0;           ///< requests resumed after a fault
-  std::uint64_t restarts = 0;          ///< generators and batchers restarted after a fault
-  std::uint64_t prompt_tokens = 0;
-  std::uint64_t completion_tokens = 0;
-  std::uint64_t steps = 0;      ///< forward passes
-  std::uint64_t step_rows = 0;  ///< rows in all of them; step_rows / steps is the mean batch
-  double step_seconds = 0;      ///< time spent in them
-  std::uint64_t kv_pages_total = 0;
-  std::uint64_t kv_pages_used = 0;
-  std::uint64_t kv_pages_peak = 0;  ///< the largest kv_pages_used so far
-};
 
 /// A running answer, read at the reader's own pace: at most EngineOptions::stream_window_tokens wait here,
 /// then the generator pauses. Destroying an unfinished stream cancels it.
@@ -133,13 +113,17 @@ class Engine {
   static std::vector<GenerationRequest> seeded_requests(std::span<const std::string> prompts,
                                                         const GenerationOptions& options);
 
+  /// What the engine has done and is doing; see metrics.hpp. Some loads of atomics: may be asked at any rate.
   EngineStats stats() const;
+  /// The same and the distributions of times and sizes. Allocates some kilobytes.
+  Metrics metrics() const;
 
   /// Refuses new requests, lets those that run finish for up to drain_ms, cancels the rest, ends every actor.
   /// Returns when done. Idempotent.
   void stop();
 
  private:
+  friend class EngineDoor;  // polled_stream.hpp: for event loops
   explicit Engine(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;
 };

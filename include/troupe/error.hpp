@@ -24,6 +24,7 @@ enum class Errc : std::uint8_t {
   cancelled = 9,         ///< the caller cancelled before there was a result
   deadline = 10,         ///< the deadline passed before the request began
   fault = 11,            ///< something inside failed and replaying did not help
+  reader_stalled = 12,   ///< the stream's reader stopped reading for longer than reader_stall_ms_max
 };
 
 /// The code's name as it appears in logs and JSON, e.g. "queue_full". Never null, static storage.

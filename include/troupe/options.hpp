@@ -49,12 +49,35 @@ struct EngineOptions {
   std::uint64_t kv_bytes_max = 0;
   KvPrecision kv_precision = KvPrecision::automatic;
 
-  /// Rows of one forward pass. Decodes go first; prefill chunks fill up to this. Larger is faster prefill,
-  /// smaller is a shorter pause for the streams that run meanwhile.
+  /// Keep what was computed for the beginnings of prompts and answers as long as the KV cache has room that
+  /// nobody needs, for requests that begin with the same tokens: the next turn of a chat, a shared system
+  /// prompt. Changes no bits. What is kept longest without use goes first.
+  bool prefix_cache = true;
+
+  /// Rows of one forward pass. Decodes go first; prefill chunks fill up to this, or to what step_stretch_max
+  /// allows.
   std::uint32_t step_tokens_max = 256;
+
+  /// How much longer a step may take for the prompts in it while streams run, as a multiple, at least 1: what
+  /// it takes is measured, and prompts are cut accordingly. Larger is faster prefill; smaller is a steadier
+  /// pace of the streams. Steps of up to 5 ms are not cut: nobody notices those.
+  double step_stretch_max = 2;
 
   /// Tokens that a stream may be ahead of its reader. When they are used up its generator pauses.
   std::uint32_t stream_window_tokens = 64;
+
+  /// How long a stream's reader may take nothing while its window is full; then the stream ends with the
+  /// error reader_stalled, because it holds a generator and KV pages that others wait for. A minute is longer
+  /// than any hiccup of a network, and short enough that forgotten readers do not add up. 0: never. The end
+  /// comes between this time and an eighth more.
+  std::uint32_t reader_stall_ms_max = 60'000;
+
+  /// How long one forward pass may take. A longer one is taken for stuck: its batcher is given up and another
+  /// started, with an empty KV cache of its own, on which what was running is replayed. A thread cannot be
+  /// ended from outside, so the stuck one keeps its cache and kernel threads until it returns, or for good.
+  /// Passes take milliseconds to seconds, so two minutes are no slow pass even of a large model on a small
+  /// machine; giving up one that is merely slow makes everything slower. 0: never.
+  std::uint32_t step_stall_ms_max = 120'000;
 
   /// How long the batcher waits for a generator that has not answered its logits before it runs without it.
   std::uint32_t straggler_wait_us = 2000;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.hpp"
+#include "base/weight_blocks.hpp"
 
 namespace troupe::reference {
 namespace {
@@ -18,6 +19,55 @@ double half_value(const std::byte* bytes) {
   if (exponent == 31) return fraction != 0 ? std::nan("") : sign * HUGE_VAL;
   if (exponent == 0) return sign * std::ldexp(fraction, -24);
   return sign * std::ldexp(1024 + fraction, exponent - 25);
+}
+
+/// Bits `shift` and up of byte `at`, as many as `mask` has.
+int bits(const std::byte* block, std::size_t at, std::size_t shift, int mask) {
+  return static_cast<int>(block[at]) >> shift & mask;
+}
+
+/// Weight i of a block of 32 that has nibbles from byte `at` on.
+int nibble(const std::byte* block, std::size_t at, std::size_t i) {
+  return bits(block, at + i % 16, i / 16 * 4, 15);
+}
+
+/// Weight i of a block of 256; the formulas of base/weight_blocks.hpp.
+double k_weight(TensorType type, const std::byte* block, std::size_t i) {
+  const std::size_t sub = i / 32, sixteen = i / 16;
+  if (type == TensorType::q2_k) {
+    const int q = bits(block, 16 + i / 128 * 32 + i % 32, 2 * (sub % 4), 3);
+    return half_value(block + 80) * bits(block, sixteen, 0, 15) * q -
+           half_value(block + 82) * bits(block, sixteen, 4, 15);
+  }
+  if (type == TensorType::q3_k) {
+    const int q = bits(block, 32 + i / 128 * 32 + i % 32, 2 * (sub % 4), 3) + 4 * bits(block, i % 32, sub, 1);
+    const int scale = bits(block, 96 + sixteen % 8, sixteen / 8 * 4, 15) +
+                      16 * bits(block, 104 + sixteen % 4, sixteen / 4 * 2, 3);
+    return half_value(block + 108) * (scale - 32) * (q - 4);
+  }
+  if (type == TensorType::q4_k || type == TensorType::q5_k) {
+    int scale = 0, min = 0;
+    if (sub < 4) {
+      scale = bits(block, 4 + sub, 0, 63);
+      min = bits(block, 8 + sub, 0, 63);
+    } else {
+      scale = bits(block, 8 + sub, 0, 15) + 16 * bits(block, sub, 6, 3);
+      min = bits(block, 8 + sub, 4, 15) + 16 * bits(block, 4 + sub, 6, 3);
+    }
+    const bool five = type == TensorType::q5_k;
+    int q = bits(block, (five ? 48u : 16u) + i / 64 * 32 + i % 32, sub % 2 * 4, 15);
+    if (five) q += 16 * bits(block, 16 + i % 32, sub, 1);
+    return half_value(block) * scale * q - half_value(block + 2) * min;
+  }
+  if (type == TensorType::q6_k) {
+    const int q = bits(block, i / 128 * 64 + i % 64, i % 128 / 64 * 4, 15) +
+                  16 * bits(block, 128 + i / 128 * 32 + i % 32, 2 * (sub % 4), 3);
+    return half_value(block + 208) * static_cast<std::int8_t>(block[192 + sixteen]) * (q - 32);
+  }
+  TROUPE_CHECK(type == TensorType::iq4_xs);
+  const int scale =
+      bits(block, 4 + sub / 2, sub % 2 * 4, 15) + 16 * bits(block, 2 + sub / 4, 2 * (sub % 4), 3);
+  return half_value(block) * (scale - 32) * blocks::iq4_values[nibble(block, 8 + 16 * sub, i % 32)];
 }
 
 }  // namespace
@@ -44,7 +94,41 @@ std::vector<double> decode(TensorType type, std::span<const std::byte> bytes, st
         out[i] = half_value(block) * ((i % 32 < 16 ? pair & 15 : pair >> 4) - 8);
         break;
       }
-      default: TROUPE_CHECK(!"a type that the kernels know");
+      case TensorType::bf16: {
+        const std::uint32_t upper = static_cast<std::uint32_t>(bits(&bytes[2 * i], 0, 0, 255)) << 16 |
+                                    static_cast<std::uint32_t>(bits(&bytes[2 * i], 1, 0, 255)) << 24;
+        float value = 0;
+        std::memcpy(&value, &upper, sizeof value);
+        out[i] = value;
+        break;
+      }
+      case TensorType::q4_1: {
+        const std::byte* block = &bytes[i / 32 * 20];
+        out[i] = half_value(block) * nibble(block, 4, i % 32) + half_value(block + 2);
+        break;
+      }
+      case TensorType::q5_0: {
+        const std::byte* block = &bytes[i / 32 * 22];
+        out[i] =
+            half_value(block) * (nibble(block, 6, i % 32) + 16 * bits(block, 2 + i % 32 / 8, i % 8, 1) - 16);
+        break;
+      }
+      case TensorType::q5_1: {
+        const std::byte* block = &bytes[i / 32 * 24];
+        out[i] = half_value(block) * (nibble(block, 8, i % 32) + 16 * bits(block, 4 + i % 32 / 8, i % 8, 1)) +
+                 half_value(block + 2);
+        break;
+      }
+      case TensorType::iq4_nl: {
+        const std::byte* block = &bytes[i / 32 * 18];
+        out[i] = half_value(block) * blocks::iq4_values[nibble(block, 2, i % 32)];
+        break;
+      }
+      default: {
+        const TensorTypeInfo info = tensor_type_info(type);
+        TROUPE_CHECK(info.block_elements == 256);
+        out[i] = k_weight(type, &bytes[i / 256 * info.block_bytes], i % 256);
+      }
     }
   }
   return out;

@@ -13,7 +13,7 @@
 
 namespace troupe::reference {
 
-/// The values of `bytes`, `cols` elements of F32, F16, Q8_0 or Q4_0 in the file's layout.
+/// The values of `bytes`, `cols` elements of any type that matmul knows, in the file's layout.
 std::vector<double> decode(TensorType type, std::span<const std::byte> bytes, std::size_t cols);
 
 /// One block of 32 activations as the quantized kernels see it.

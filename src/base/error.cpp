@@ -15,6 +15,7 @@ const char* errc_name(Errc code) noexcept {
     case Errc::cancelled: return "cancelled";
     case Errc::deadline: return "deadline";
     case Errc::fault: return "fault";
+    case Errc::reader_stalled: return "reader_stalled";
   }
   return "unknown";
 }

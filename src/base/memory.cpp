@@ -119,4 +119,15 @@ std::uint64_t usable_memory_bytes() noexcept {
   return bytes;
 }
 
+std::uint64_t resident_memory_bytes() noexcept {
+  try {
+    std::ifstream statm("/proc/self/statm");
+    std::uint64_t total = 0, resident = 0;
+    if (statm >> total >> resident) return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  } catch (...) {
+    // Nothing is known then.
+  }
+  return 0;
+}
+
 }  // namespace troupe

@@ -9,4 +9,7 @@ namespace troupe {
 /// (RLIMIT_AS) and of its data (RLIMIT_DATA). Read anew at each call; UINT64_MAX where nothing is known.
 std::uint64_t usable_memory_bytes() noexcept;
 
+/// Bytes of this process that are in memory now (its resident set); 0 where nothing is known.
+std::uint64_t resident_memory_bytes() noexcept;
+
 }  // namespace troupe

@@ -2,21 +2,24 @@
 
 #include <algorithm>
 #include <atomic>
+#include <caf/actor_registry.hpp>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <mutex>
+#include <thread>
 
-#include "actors/batcher.hpp"
+#include "actors/encode.hpp"
 #include "actors/event_sink.hpp"
-#include "actors/generator.hpp"
-#include "actors/router.hpp"
 #include "base/guard.hpp"
+#include "base/log.hpp"
 #include "base/try.hpp"
 #include "engine/batch_run.hpp"
+#include "engine/company.hpp"
 #include "engine/listeners.hpp"
-#include "engine/resolve.hpp"
+#include "engine/polled_channel.hpp"
+#include "engine/reader_credit.hpp"
 
 namespace troupe {
 namespace {
@@ -33,26 +36,14 @@ class SystemConfig : public caf::actor_system_config {
   }
 };
 
-Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, const Tokenizer& tokenizer) {
-  auto work = std::make_shared<Work>();
-  work->options = request.options;
-  if (const auto* tokens = std::get_if<std::vector<Token>>(&request.prompt)) {
-    work->prompt = *tokens;
-  } else {
-    EncodeOptions encode;
-    encode.add_special = true;
-    TROUPE_TRY(work->prompt, tokenizer.encode(std::get<std::string>(request.prompt), encode));
-    // A text that is to be continued does not end here, whatever the vocabulary does with whole texts.
-    if (tokenizer.adds_eos() && !work->prompt.empty() && work->prompt.back() == tokenizer.eos())
-      work->prompt.pop_back();
-  }
-  return std::shared_ptr<const Work>(std::move(work));
-}
-
-std::function<std::unique_ptr<Stepper>()> stepper_maker(const std::shared_ptr<const Model>& model,
-                                                        const ResolvedOptions& r) {
-  return [model, type = r.kv_type, pages = r.kv_pages_max, context = r.options.context_tokens,
-          threads = r.options.threads] { return make_model_stepper(model, type, pages, context, threads); };
+/// An actor system cannot end before its actors, so one with an actor that hangs is kept until the process
+/// ends.
+void keep_for_good(std::shared_ptr<void> engine) {
+  static std::mutex mutex;
+  // Never destroyed, and found by leak checkers.
+  static auto* const kept = new std::vector<std::shared_ptr<void>>();
+  const std::lock_guard lock(mutex);
+  kept->push_back(std::move(engine));
 }
 
 /// The moment `wait` from now; nullopt, for ever, when the clock does not reach that far.
@@ -66,47 +57,29 @@ std::optional<TimePoint> after(std::chrono::milliseconds wait) {
 }  // namespace
 
 /// Everything that runs. Shared by the Engine and, weakly, by its Streams, which may outlive it.
-struct Engine::Impl {
-  /// `first` is the first batcher's stepper, made beforehand so that what it lacks is an error of start().
-  Impl(std::shared_ptr<const Model> m, const ResolvedOptions& r, std::unique_ptr<Stepper> first)
-      : model(std::move(m)),
-        options(r.options),
-        kv_pages_max(r.kv_pages_max),
-        counters(std::make_shared<Counters>()),
+struct Engine::Impl final : StreamHost {
+  explicit Impl(const Company& company)
+      : model(company.model),
+        options(company.resolved.options),
+        kv_pages_max(company.resolved.kv_pages_max),
+        counters(company.counters),
         config(options.threads),
         system(config),
-        sink(spawn_event_sink(system)) {
-    RouterConfig router_config;
-    router_config.model = model;
-    router_config.counters = counters;
-    router_config.options = options;
-    router_config.kv_pages_max = kv_pages_max;
-    router_config.make_generator = [this] { return spawn_generator(system, model, options.context_tokens); };
-    BatcherConfig batcher_config;
-    batcher_config.counters = counters;
-    batcher_config.step_tokens_max = options.step_tokens_max;
-    batcher_config.straggler_wait_us = options.straggler_wait_us;
-    batcher_config.make_stepper = [prepared = std::make_shared<std::unique_ptr<Stepper>>(std::move(first)),
-                                   make = stepper_maker(model, r)] {
-      return *prepared ? std::move(*prepared) : make();
-    };
-    router_config.make_batcher = [this, batcher_config] { return spawn_batcher(system, batcher_config); };
-    router = spawn_router(system, router_config);
+        sink(spawn_event_sink(system)),
+        router(spawn_company(system, company, false)) {
     caf::anon_send(sink, router);
   }
 
-  ~Impl() { stop(); }
+  ~Impl() override { stop(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   /// Sends a request to the router. Refused: the listener hears nothing more, and whoever called claims its
   /// answer.
   Result<RequestId> submit(const GenerationRequest& request, std::shared_ptr<const Work> work,
                            std::uint32_t window_tokens, const std::shared_ptr<StreamListener>& listener) {
-    Submission submission;
+    Submission submission = submission_of(request, window_tokens);
     submission.work = std::move(work);
-    submission.deadline = request.deadline;
-    submission.priority = request.priority;
-    submission.client_key = request.client_key;
-    submission.window_tokens = window_tokens;
     submission.sink = sink;
     submission.tag = next_tag.fetch_add(1, std::memory_order_relaxed);
     const StreamTag tag = submission.tag;
@@ -116,9 +89,7 @@ struct Engine::Impl {
     caf::scoped_actor self(system);
     self->request(router, caf::infinite, std::move(submission))
         .receive([&](Admission& a) { admission = std::move(a); },
-                 [&](caf::error&) {
-                   admission.refusal = Error{Errc::draining, "the engine has stopped"};
-                 });
+                 [&](caf::error&) { admission.refusal = engine_stopped(); });
     if (!admission.refusal) return admission.request;
     caf::anon_send(sink, Detach{tag});
     return *std::move(admission.refusal);
@@ -132,7 +103,23 @@ struct Engine::Impl {
     });
   }
 
-  void cancel(RequestId request) { caf::anon_send<caf::message_priority::high>(router, Cancel{request}); }
+  void begin(const GenerationRequest& request, std::uint32_t window_tokens,
+             std::shared_ptr<StreamListener> listener) override {
+    Submit submit;
+    submit.job = {model, std::make_shared<const GenerationRequest>(request)};
+    submit.submission = submission_of(request, window_tokens);
+    submit.submission.tag = next_tag.fetch_add(1, std::memory_order_relaxed);
+    submit.listener = answered_for_certain(std::move(listener));
+    caf::anon_send(sink, std::move(submit));
+  }
+
+  void cancel(RequestId request) override {
+    caf::anon_send<caf::message_priority::high>(router, Cancel{request});
+  }
+  void consumed(RequestId request, std::uint32_t tokens) override {
+    caf::anon_send(router, Consumed{request, tokens});
+  }
+  const EngineOptions& stream_options() const override { return options; }
 
   void stop() {
     std::call_once(stopped, [this] {
@@ -142,8 +129,23 @@ struct Engine::Impl {
             .receive([](Drained) {}, [](caf::error&) {});
       }
       caf::anon_send(sink, Quit{});
-      system.await_all_actors_done();
+      await_actors();
     });
+  }
+
+  /// Returns when all actors have ended, or when only batchers are left whose step is stuck.
+  void await_actors() {
+    if (options.step_stall_ms_max == 0) return system.await_all_actors_done();
+    const auto until =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(options.step_stall_ms_max);
+    const auto alive = [this] { return system.registry().running(); };
+    while (alive() > counters->stuck_batchers && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (alive() != 0) {
+      log_error(
+          "a forward pass has not ended; the engine stops without it, and what it uses stays in memory");
+      stuck = true;
+    }
   }
 
   std::shared_ptr<const Model> model;
@@ -152,6 +154,7 @@ struct Engine::Impl {
   std::shared_ptr<Counters> counters;
   std::atomic<StreamTag> next_tag{1};
   std::once_flag stopped;
+  bool stuck = false;  // after stop(): some actor will not end
   SystemConfig config;
   caf::actor_system system;  // its destructor waits for all actors
   EventSinkActor sink;
@@ -162,8 +165,7 @@ struct Stream::Impl {
   std::weak_ptr<Engine::Impl> engine;
   RequestId request = 0;
   std::shared_ptr<StreamChannel> channel = std::make_shared<StreamChannel>();
-  std::uint32_t credit_step = 1;  // tokens read between two Consumed messages
-  std::uint32_t unreported = 0;   // tokens read since the last
+  ReaderCredit credit;
   bool ended = false;
 
   ~Impl() {
@@ -177,9 +179,10 @@ struct Stream::Impl {
   std::optional<TokenEvent> next(std::optional<TimePoint> until) {
     if (ended) return std::nullopt;
     auto event = channel->next(until, ended);
-    if (event && event->token != no_token && ++unreported == credit_step) {
-      if (const auto running = engine.lock()) caf::anon_send(running->router, Consumed{request, unreported});
-      unreported = 0;
+    if (event && event->token != no_token) {
+      if (const std::uint32_t tokens = credit.take()) {
+        if (const auto running = engine.lock()) running->consumed(request, tokens);
+      }
     }
     return event;
   }
@@ -212,18 +215,16 @@ Result<Generation> Stream::result() {
 
 Result<std::unique_ptr<Engine>> Engine::start(std::shared_ptr<const Model> model,
                                               const EngineOptions& options) {
-  if (model == nullptr) return Error{Errc::bad_argument, "there is no model to run", 0};
-  TROUPE_TRY(const ResolvedOptions resolved, resolve(options, *model));
+  TROUPE_TRY(const Company company, make_company(std::move(model), options));
   return guarded("starting the engine", [&]() -> Result<std::unique_ptr<Engine>> {
-    auto stepper = stepper_maker(model, resolved)();
-    auto impl = std::make_shared<Impl>(std::move(model), resolved, std::move(stepper));
-    return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+    return std::unique_ptr<Engine>(new Engine(std::make_shared<Impl>(company)));
   });
 }
 
 Engine::Engine(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() {
   impl_->stop();
+  if (impl_->stuck) keep_for_good(impl_);
 }
 
 const Model& Engine::model() const noexcept {
@@ -243,8 +244,7 @@ Result<Stream> Engine::open_stream(const GenerationRequest& request) {
   }
   stream->engine = impl_;
   stream->request = *admitted;
-  // Credit goes back in halves of the window: few messages, and the generator is not kept waiting for them.
-  stream->credit_step = std::max<std::uint32_t>(1, window / 2);
+  stream->credit = ReaderCredit(window, impl_->options.reader_stall_ms_max);
   return Stream(std::move(stream));
 }
 
@@ -285,7 +285,7 @@ std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest>
                                               const BatchOptions& options) {
   BatchEngine engine;
   engine.make_work = [this](const GenerationRequest& request) {
-    return guarded("encoding a prompt", [&] { return make_work(request, impl_->model->tokenizer()); });
+    return make_work(request, impl_->model->tokenizer());
   };
   engine.submit = [this](const GenerationRequest& request, const std::shared_ptr<const Work>& work,
                          const std::shared_ptr<StreamListener>& listener) {
@@ -296,42 +296,23 @@ std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest>
                    options.parallelism_max != 0 ? options.parallelism_max : impl_->options.pool_max);
 }
 
+EngineDoor::EngineDoor(Engine& engine) : host_(engine.impl_) {}
+
 EngineStats Engine::stats() const {
-  const Counters& c = *impl_->counters;
-  EngineStats stats;
-  stats.requests_admitted = c.requests_admitted;
-  stats.requests_refused = c.requests_refused;
-  stats.requests_finished = c.requests_finished;
-  stats.requests_cancelled = c.requests_cancelled;
-  stats.requests_failed = c.requests_failed;
-  stats.requests_queued = c.requests_queued;
-  stats.requests_running = c.requests_running;
-  stats.generators = c.generators;
-  stats.replays = c.replays;
-  stats.restarts = c.restarts;
-  stats.prompt_tokens = c.prompt_tokens;
-  stats.completion_tokens = c.completion_tokens;
-  stats.steps = c.steps;
-  stats.step_rows = c.step_rows;
-  stats.step_seconds = static_cast<double>(c.step_ns.load()) * 1e-9;
+  EngineStats stats = impl_->counters->stats();
   stats.kv_pages_total = impl_->kv_pages_max;
-  stats.kv_pages_used = c.kv_pages_used;
-  stats.kv_pages_peak = c.kv_pages_peak;
   return stats;
+}
+
+Metrics Engine::metrics() const {
+  Metrics metrics = impl_->counters->snapshot();
+  metrics.model_name = impl_->model->info().name;
+  metrics.stats.kv_pages_total = impl_->kv_pages_max;
+  return metrics;
 }
 
 void Engine::stop() {
   impl_->stop();
-}
-
-const char* finish_reason_name(FinishReason reason) noexcept {
-  switch (reason) {
-    case FinishReason::stop: return "stop";
-    case FinishReason::length: return "length";
-    case FinishReason::cancelled: return "cancelled";
-    case FinishReason::deadline: return "deadline";
-  }
-  return "unknown";
 }
 
 }  // namespace troupe

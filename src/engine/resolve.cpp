@@ -28,8 +28,14 @@ Status check_ranges(const EngineOptions& o) {
   TROUPE_TRY_STATUS(in_range("queue_requests_max", o.queue_requests_max, 1, 1U << 24));
   TROUPE_TRY_STATUS(in_range("queue_tokens_max", o.queue_tokens_max, 1, std::uint64_t{1} << 48));
   TROUPE_TRY_STATUS(in_range("step_tokens_max", o.step_tokens_max, 1, 65536));
+  if (!(o.step_stretch_max >= 1 && o.step_stretch_max <= 1e6)) {
+    return Error{Errc::bad_argument,
+                 "step_stretch_max is " + std::to_string(o.step_stretch_max) + "; expected 1 to 1000000", 0};
+  }
   TROUPE_TRY_STATUS(in_range("stream_window_tokens", o.stream_window_tokens, 1, 1U << 20));
   TROUPE_TRY_STATUS(in_range("straggler_wait_us", o.straggler_wait_us, 0, 1'000'000));
+  TROUPE_TRY_STATUS(in_range("reader_stall_ms_max", o.reader_stall_ms_max, 0, 86'400'000));
+  TROUPE_TRY_STATUS(in_range("step_stall_ms_max", o.step_stall_ms_max, 0, 86'400'000));
   TROUPE_TRY_STATUS(in_range("restart_window_ms", o.restart_window_ms, 1, 3'600'000));
   TROUPE_TRY_STATUS(in_range("restart_backoff_ms", o.restart_backoff_ms, 0, 60'000));
   return in_range("drain_ms", o.drain_ms, 0, 3'600'000);

@@ -1,5 +1,7 @@
 #include "model/forward.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -19,6 +21,17 @@ Forward::Forward(const ModelParts& model, KvCache& cache, ThreadPool& pool, std:
   };
   use(full_rotation_, rope.full);
   use(windowed_rotation_, rope.windowed);
+}
+
+/// body(row) for each of `rows` rows of `width` numbers, which are shared out when there is enough to do:
+/// some microseconds' worth at a time, since a thread that joins costs about one.
+template <class Body>
+void Forward::each_row(std::size_t rows, std::size_t width, Body body) {
+  constexpr std::size_t task_numbers = 8192;
+  const std::size_t task_rows = std::max<std::size_t>(1, task_numbers / width);
+  pool_.parallel_for((rows + task_rows - 1) / task_rows, [&](std::size_t task, unsigned) {
+    for (std::size_t r = task * task_rows; r < std::min(rows, (task + 1) * task_rows); ++r) body(r);
+  });
 }
 
 void Forward::run(const StepBatch& batch, LogitsBlock& logits) {
@@ -111,11 +124,10 @@ void Forward::attend(const StepBatch& batch, std::size_t layer) {
   attention_rows_.resize(rows_);
 
   activations_.assign(block_input(weights.attention_norm), rows_, config_.width);
-  multiply(weights.query, q_.data());
-  multiply(weights.key, k_.data());
-  multiply(weights.value, v_.data());
-  pool_.parallel_for(rows_, [&](std::size_t r, unsigned) { place_row(batch.rows[r], r, layer); });
-  attention(cache_.layer(layer), attention_rows_, pool_);
+  multiply({{weights.query, q_.data()}, {weights.key, k_.data()}, {weights.value, v_.data()}});
+  each_row(rows_, config_.q_width() + 2 * config_.kv_width(),
+           [&](std::size_t r) { place_row(batch.rows[r], r, layer); });
+  attention(cache_.layer(layer), attention_rows_, attention_scratch_, pool_);
 
   activations_.assign(attended_.data(), rows_, config_.q_width());
   block_output(weights.attention_output, weights.attention_post_norm, h_.data());
@@ -169,13 +181,14 @@ void Forward::feed_forward(const LayerWeights& layer) {
   up_.resize(rows_ * width);
   const Norm& norm = layer.ffn_norm.present() ? layer.ffn_norm : layer.attention_norm;
   activations_.assign(block_input(norm), rows_, config_.width);
-  multiply(layer.ffn_up, up_.data());
   if (gated) {
     gate_.resize(rows_ * width);
-    multiply(layer.ffn_gate, gate_.data());
+    multiply({{layer.ffn_up, up_.data()}, {layer.ffn_gate, gate_.data()}});
+  } else {
+    multiply({{layer.ffn_up, up_.data()}});
   }
   float* hidden = gated ? gate_.data() : up_.data();
-  pool_.parallel_for(rows_, [&](std::size_t r, unsigned) {
+  each_row(rows_, width, [&](std::size_t r) {
     float* row = hidden + r * width;
     const float* up = up_.data() + r * width;
     if (kind == FeedForwardKind::silu_gated) silu_mul(row, up, width);
@@ -196,7 +209,7 @@ const float* Forward::block_input(const Norm& norm) {
 
 /// out = scale · post_norm(W activations), ready to be added.
 void Forward::block_output(const Linear& linear, const Norm& post_norm, float* out) {
-  multiply(linear, out);
+  multiply({{linear, out}});
   if (post_norm.present()) normalise(out, post_norm, rows_, out);
   if (config_.residual_scale != 1) scale_in_place(out, config_.residual_scale, rows_ * config_.width);
 }
@@ -220,7 +233,7 @@ void Forward::compute_logits(const StepBatch& batch, LogitsBlock& logits) {
   activations_.assign(h_.data(), wanted, config_.width);
   matmul(model_.weights.output_matrix(), activations_, logits.values.data(), logits.vocab, pool_);
   const AlignedBuffer<float>& bias = model_.weights.output_bias;
-  pool_.parallel_for(wanted, [&](std::size_t r, unsigned) {
+  each_row(wanted, logits.vocab, [&](std::size_t r) {
     float* row = logits.values.data() + r * logits.vocab;
     if (bias.size() != 0) add_in_place(row, bias.data(), logits.vocab);
     if (config_.logit_scale != 1) scale_in_place(row, config_.logit_scale, logits.vocab);
@@ -230,7 +243,7 @@ void Forward::compute_logits(const StepBatch& batch, LogitsBlock& logits) {
 
 void Forward::normalise(const float* x, const Norm& norm, std::size_t rows, float* out) {
   const std::size_t width = config_.width;
-  pool_.parallel_for(rows, [&](std::size_t r, unsigned) {
+  each_row(rows, width, [&](std::size_t r) {
     if (config_.architecture.norm == NormKind::rms) {
       rms_norm(x + r * width, norm.weight.data(), config_.norm_eps, 1, width, out + r * width);
     } else {
@@ -240,18 +253,25 @@ void Forward::normalise(const float* x, const Norm& norm, std::size_t rows, floa
   });
 }
 
-void Forward::multiply(const Linear& linear, float* y) {
-  const std::size_t width = linear.weight.rows();
-  matmul(linear.weight, activations_, y, width, pool_);
-  if (linear.bias.size() == 0) return;
-  for (std::size_t r = 0; r < activations_.rows(); ++r)
-    add_in_place(y + r * width, linear.bias.data(), width);
+/// Products of the rows in activations_, each y f32 [rows][linear's rows].
+void Forward::multiply(std::initializer_list<LinearTarget> targets) {
+  std::array<MatmulTarget, matmul_targets_max> products;
+  std::size_t count = 0;
+  for (const LinearTarget& target : targets) {
+    products[count++] = {&target.linear.weight, target.y, target.linear.weight.rows()};
+  }
+  matmul(std::span(products).first(count), activations_, pool_);
+  for (const LinearTarget& target : targets) {
+    const AlignedBuffer<float>& bias = target.linear.bias;
+    if (bias.size() == 0) continue;
+    for (std::size_t r = 0; r < activations_.rows(); ++r)
+      add_in_place(target.y + r * bias.size(), bias.data(), bias.size());
+  }
 }
 
 void Forward::add(float* x, const float* y) {
-  pool_.parallel_for(rows_, [&](std::size_t r, unsigned) {
-    add_in_place(x + r * config_.width, y + r * config_.width, config_.width);
-  });
+  each_row(rows_, config_.width,
+           [&](std::size_t r) { add_in_place(x + r * config_.width, y + r * config_.width, config_.width); });
 }
 
 }  // namespace troupe

@@ -2,6 +2,7 @@
 // The forward pass of a batch: rows of many sequences through all layers.
 
 #include <cstddef>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -57,7 +58,13 @@ class Forward {
   const float* block_input(const Norm& norm);
   void block_output(const Linear& linear, const Norm& post_norm, float* out);
   void normalise(const float* x, const Norm& norm, std::size_t rows, float* out);
-  void multiply(const Linear& linear, float* y);
+  struct LinearTarget {
+    const Linear& linear;
+    float* y;
+  };
+  void multiply(std::initializer_list<LinearTarget> targets);
+  template <class Body>
+  void each_row(std::size_t rows, std::size_t width, Body body);
   void add(float* x, const float* y);
 
   const ModelParts& model_;
@@ -67,18 +74,19 @@ class Forward {
 
   std::size_t rows_ = 0;  // of the step in progress
   Activations activations_;
-  AlignedBuffer<float> x_;                     // [rows, width]: the residual stream
-  AlignedBuffer<float> h_;                     // [rows, width]: normalised input or output of a block
-  AlignedBuffer<float> beside_;                // [rows, width]: attention's output while ffn sees its input
-  AlignedBuffer<float> q_;                     // [rows, heads * head_dim]
-  AlignedBuffer<float> k_;                     // [rows, kv_heads * head_dim]
-  AlignedBuffer<float> v_;                     // [rows, kv_heads * head_dim]
-  AlignedBuffer<float> attended_;              // [rows, heads * head_dim]
-  AlignedBuffer<float> gate_;                  // [rows, ffn_width]: unused without a gate
-  AlignedBuffer<float> up_;                    // [rows, ffn_width]
-  Rotation full_rotation_;                     // of layers that see everything
-  Rotation windowed_rotation_;                 // of layers with a sliding window
-  std::vector<AttentionRow> attention_rows_;   // [rows]
+  AlignedBuffer<float> x_;                    // [rows, width]: the residual stream
+  AlignedBuffer<float> h_;                    // [rows, width]: normalised input or output of a block
+  AlignedBuffer<float> beside_;               // [rows, width]: attention's output while ffn sees its input
+  AlignedBuffer<float> q_;                    // [rows, heads * head_dim]
+  AlignedBuffer<float> k_;                    // [rows, kv_heads * head_dim]
+  AlignedBuffer<float> v_;                    // [rows, kv_heads * head_dim]
+  AlignedBuffer<float> attended_;             // [rows, heads * head_dim]
+  AlignedBuffer<float> gate_;                 // [rows, ffn_width]: unused without a gate
+  AlignedBuffer<float> up_;                   // [rows, ffn_width]
+  Rotation full_rotation_;                    // of layers that see everything
+  Rotation windowed_rotation_;                // of layers with a sliding window
+  std::vector<AttentionRow> attention_rows_;  // [rows]
+  AttentionScratch attention_scratch_;
   std::vector<const std::byte*> page_table_;   // pages of the step's sequences, one after the other
   std::vector<std::size_t> page_table_start_;  // [rows]: where the row's sequence begins in page_table_
   std::vector<std::size_t> pages_count_;       // [rows]: how many pages its sequence has

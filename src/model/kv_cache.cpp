@@ -50,13 +50,14 @@ bool KvCache::fork(SequenceId id, SequenceId parent, std::size_t tokens, std::si
   Sequence sequence;
   sequence.pages_max = pages;
   sequence.length = tokens;
+  sequence.forked = true;
   sequence.page_ids.assign(source.page_ids.begin(),
                            source.page_ids.begin() + static_cast<std::ptrdiff_t>(shared));
   sequence.addresses.assign(source.addresses.begin(),
                             source.addresses.begin() + static_cast<std::ptrdiff_t>(shared));
   const std::byte* partial = copies ? source.addresses[shared] : nullptr;
   Sequence& fresh = sequences_.emplace(id, std::move(sequence)).first->second;
-  for (const std::uint32_t page : fresh.page_ids) ++pages_[page].sequences;
+  for (const std::uint32_t page : fresh.page_ids) hold(page);
   reserved_ += pages - shared;
   if (copies) {
     take_page(fresh);
@@ -68,12 +69,9 @@ bool KvCache::fork(SequenceId id, SequenceId parent, std::size_t tokens, std::si
 void KvCache::close(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;
-  for (const std::uint32_t page : found->second.page_ids) {
-    if (--pages_[page].sequences == 0) {
-      free_.push_back(page);
-      --used_;
-    }
-  }
+  // From the end: of what nobody holds, the beginnings of texts are to be kept longest.
+  const auto& pages = found->second.page_ids;
+  for (auto page = pages.rbegin(); page != pages.rend(); ++page) let_go(*page);
   reserved_ -= found->second.pages_max - found->second.page_ids.size();
   sequences_.erase(found);
 }
@@ -86,9 +84,61 @@ void KvCache::append(SequenceId id, std::size_t count) {
   sequence.length += count;
 }
 
-/// Makes sure that a page is free.
+std::size_t KvCache::reuse_prefix(SequenceId id, std::span<const Token> tokens) {
+  Sequence& sequence = at(id);
+  TROUPE_CHECK(sequence.length == 0 && sequence.page_ids.empty());
+  while (tokens.size() - sequence.length > page_tokens && sequence.page_ids.size() < sequence.pages_max) {
+    const auto page = tokens.subspan(sequence.length, page_tokens);
+    const auto hit = index_.find(sequence.known, page);
+    if (!hit) break;
+    // What may throw comes first.
+    sequence.tokens.insert(sequence.tokens.end(), page.begin(), page.end());
+    sequence.addresses.push_back(pages_[hit->page].memory.data());
+    sequence.page_ids.push_back(hit->page);
+    hold(hit->page);
+    --reserved_;
+    sequence.length += page_tokens;
+    sequence.known = hit->serial;
+  }
+  return sequence.length;
+}
+
+void KvCache::remember(SequenceId id, std::span<const Token> tokens) {
+  Sequence& sequence = at(id);
+  TROUPE_CHECK(!sequence.forked && sequence.tokens.size() + tokens.size() <= sequence.length);
+  std::size_t page = sequence.tokens.size() / page_tokens;
+  sequence.tokens.insert(sequence.tokens.end(), tokens.begin(), tokens.end());
+  for (; (page + 1) * page_tokens <= sequence.tokens.size(); ++page) {
+    const auto filled = std::span(sequence.tokens).subspan(page * page_tokens, page_tokens);
+    // Where others have computed the same page meanwhile theirs stays the known one; its bits are the same.
+    sequence.known = index_.add(sequence.known, filled, sequence.page_ids[page]).serial;
+  }
+}
+
+void KvCache::hold(std::uint32_t page) {
+  if (pages_[page].sequences++ != 0) return;
+  ++used_;
+  if (index_.contains(page)) index_.set_busy(page);
+}
+
+void KvCache::let_go(std::uint32_t page) {
+  if (--pages_[page].sequences != 0) return;
+  --used_;
+  if (index_.contains(page))
+    index_.set_idle(page);
+  else
+    free_.push_back(page);
+}
+
+/// Makes sure that a page is free: a fresh one as long as there may be more, else the one that was kept
+/// longest.
 void KvCache::reserve_page() {
   if (!free_.empty()) return;
+  if (pages_.size() == pages_max_) {
+    free_.reserve(pages_.size());
+    free_.push_back(index_.take_oldest().value());
+    return;
+  }
   Page page;
   page.memory.resize(page_bytes_);
   free_.reserve(pages_.size() + 1);
@@ -100,12 +150,10 @@ void KvCache::take_page(Sequence& sequence) {
   reserve_page();
   const std::uint32_t id = free_.back();
   free_.pop_back();
-  Page& page = pages_[id];
-  page.sequences = 1;
-  ++used_;
+  hold(id);
   --reserved_;
   sequence.page_ids.push_back(id);
-  sequence.addresses.push_back(page.memory.data());
+  sequence.addresses.push_back(pages_[id].memory.data());
 }
 
 const KvCache::Sequence& KvCache::at(SequenceId id) const {

@@ -1,16 +1,19 @@
 #pragma once
 // Keys and values of all sequences, in pages of 32 positions that hold every layer. A page may be shared by
-// sequences with the same beginning; its memory is reused as soon as the last of them lets go.
+// sequences with the same beginning. When the last of them lets go, a page whose tokens are known is kept for
+// others that begin alike, until its memory is needed.
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "kernels/aligned.hpp"
 #include "kernels/attention.hpp"
 #include "model/config.hpp"
+#include "model/prefix_index.hpp"
 #include "model/step_batch.hpp"
 #include "troupe/error.hpp"
 
@@ -38,6 +41,15 @@ class KvCache {
   /// False when the pages are not there. tokens ≤ the parent's length, tokens ≤ tokens_max.
   bool fork(SequenceId id, SequenceId parent, std::size_t tokens, std::size_t tokens_max);
 
+  /// Gives an empty sequence the pages that are known to hold the beginning of `tokens`, whole pages and
+  /// never all of the tokens, since somebody wants the logits behind the last. Returns how many tokens it has
+  /// now.
+  std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens);
+
+  /// Says which tokens the sequence's positions hold, going on where the last call (or reuse_prefix) ended:
+  /// from then on others may reuse the pages that they fill. The positions must be stored. Not for forks.
+  void remember(SequenceId id, std::span<const Token> tokens);
+
   /// Lets go of the sequence's pages. Unknown ids are ignored: closing is idempotent.
   void close(SequenceId id);
 
@@ -55,24 +67,32 @@ class KvCache {
   const AttentionLayer& layer(std::size_t layer) const { return layers_[layer]; }
 
   std::size_t pages_max() const noexcept { return pages_max_; }
+  /// Held by at least one sequence.
   std::size_t pages_used() const noexcept { return used_; }
+  /// Held by none, but known, and kept as long as there is room.
+  std::size_t pages_kept() const noexcept { return index_.idle_pages(); }
   /// Pages that open() may still promise: neither used nor reserved.
   std::size_t pages_available() const noexcept { return pages_max_ - used_ - reserved_; }
 
  private:
   struct Page {
     AlignedBuffer<std::byte> memory;
-    std::uint32_t sequences = 0;  // that hold it; 0: it is in free_
+    std::uint32_t sequences = 0;  // that hold it; 0: it is in free_, or idle in index_
   };
   struct Sequence {
     std::vector<std::uint32_t> page_ids;
     std::vector<std::byte*> addresses;  // of page_ids
     std::size_t length = 0;
     std::size_t pages_max = 0;  // held and reserved together
+    bool forked = false;
+    std::vector<Token> tokens;                      // of the first positions, as far as they are known
+    PrefixIndex::Serial known = PrefixIndex::root;  // the entry of the last page that `tokens` fills
   };
 
   const Sequence& at(SequenceId id) const;
   Sequence& at(SequenceId id);
+  void hold(std::uint32_t page);
+  void let_go(std::uint32_t page);
   void reserve_page();
   void take_page(Sequence& sequence);
 
@@ -83,6 +103,7 @@ class KvCache {
   std::vector<AttentionLayer> layers_;
   std::vector<Page> pages_;
   std::vector<std::uint32_t> free_;
+  PrefixIndex index_;
   std::unordered_map<SequenceId, Sequence> sequences_;
 };
 

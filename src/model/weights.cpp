@@ -18,8 +18,7 @@ bool is_table(const std::string& name) {
 // The types that there are kernels for, as people spell them.
 std::string supported_types() {
   std::string text;
-  for (const TensorType type : {TensorType::f32, TensorType::f16, TensorType::q8_0, TensorType::q4_0}) {
-    if (!matmul_supports(type)) continue;
+  for (const TensorType type : matmul_types()) {
     text += (text.empty() ? "" : ", ") + std::string(tensor_type_info(type).name);
   }
   return text;

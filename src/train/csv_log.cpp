@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include "base/utf8.hpp"
-#include "train/decimal.hpp"
+#include "base/decimal.hpp"
 #include "train/trainer.hpp"
 
 namespace troupe::train {

@@ -10,7 +10,7 @@
 #include "base/utf8.hpp"
 #include "tokenizer/load.hpp"
 #include "train/csv_log.hpp"
-#include "train/decimal.hpp"
+#include "base/decimal.hpp"
 #include "train/export.hpp"
 #include "train/loss_curve.hpp"
 #include "train/network.hpp"

@@ -6,6 +6,7 @@
 #include "actors/admission.hpp"
 #include "actors/batch_plan.hpp"
 #include "actors/restart_budget.hpp"
+#include "actors/step_budget.hpp"
 #include "actors/stop_rule.hpp"
 #include "support/catch.hpp"
 #include "support/toy_model.hpp"
@@ -22,6 +23,31 @@ std::vector<std::uint64_t> pop_all(AdmissionQueue& queue) {
   while (const auto id = queue.pop()) ids.push_back(*id);
   return ids;
 }
+
+/// Clients that each have `waiting` requests in the queue at any time, served one after the other.
+struct Contest {
+  AdmissionQueue queue{10'000, 100'000'000};
+  std::uint64_t last_id = 0;
+  std::map<std::uint64_t, std::string> key_of;
+  std::map<std::string, std::uint64_t> served;
+
+  void add(const std::string& key, int count = 1) {
+    for (int i = 0; i < count; ++i) {
+      key_of[++last_id] = key;
+      REQUIRE(queue.push({last_id, 1000, Priority::normal, key, epoch}));
+    }
+  }
+
+  /// Serves the next request, whose answer comes to `cost` tokens of its key; its client asks again.
+  std::string serve(const std::map<std::string, std::uint64_t>& cost) {
+    const std::string key = key_of.at(*queue.pop());
+    queue.charge(Priority::normal, key, cost.at(key));
+    served[key] += cost.at(key);
+    add(key);
+    queue.leave(Priority::normal, key);
+    return key;
+  }
+};
 
 /// Pushes the bytes of `text` through a stop rule; what was shown, and how it ended.
 struct Shown {
@@ -81,6 +107,44 @@ TEST_CASE("a sequence that must be alone gets a step of its own, by turns", "[ac
   CHECK(plan_step({}, 4, false).empty());
 }
 
+TEST_CASE("prompts get the rows that stretch a running stream's step no more than allowed", "[actors]") {
+  StepBudget budget(256, 2);
+  CHECK(budget.rows_for(4) == 256);  // nothing is known yet
+  // 10 ms for the weights, and half a millisecond a row.
+  const auto cost = [](std::size_t rows) {
+    return StepBudget::Duration(0.010 + 0.0005 * static_cast<double>(rows));
+  };
+  budget.observe(256, cost(256));
+  budget.observe(4, cost(4));
+  budget.observe(32, cost(32));
+  CHECK(budget.expect(18)->count() == Approx(cost(18).count()));
+  CHECK(budget.rows_for(0) == 256);
+  CHECK(budget.rows_for(4) == 28);  // 12 ms stretched to 24
+  CHECK(budget.rows_for(250) == 256);
+  CHECK(StepBudget(256, 2).expect(1) == std::nullopt);
+}
+
+TEST_CASE("prompts move on however tight the budget, and short steps are not cut", "[actors]") {
+  StepBudget tight(256, 1);
+  tight.observe(1, StepBudget::Duration(0.1));
+  tight.observe(256, StepBudget::Duration(10));
+  CHECK(tight.rows_for(1) == 1 + StepBudget::rows_min);
+  CHECK(tight.rows_for(256) == 256);
+  StepBudget fast(256, 2);
+  fast.observe(1, StepBudget::Duration(0.0001));
+  fast.observe(256, StepBudget::Duration(0.004));
+  CHECK(fast.rows_for(1) == 256);
+}
+
+TEST_CASE("what a step takes is learned anew when it changes", "[actors]") {
+  StepBudget budget(256, 2);
+  budget.observe(1, StepBudget::Duration(0.010));
+  budget.observe(200, StepBudget::Duration(0.05));
+  const std::size_t before = budget.rows_for(1);
+  for (int i = 0; i < 50; ++i) budget.observe(200, StepBudget::Duration(0.2));
+  CHECK(budget.rows_for(1) < before);
+}
+
 TEST_CASE("the queue refuses beyond its bound of requests or tokens", "[actors]") {
   AdmissionQueue queue(2, 100);
   CHECK(queue.push({1, 60, Priority::normal, "", epoch}));
@@ -115,27 +179,61 @@ TEST_CASE("higher priorities go first but starve nobody", "[actors]") {
   CHECK(order[7] == 1000);  // every 8th is from the lowest that waits
 }
 
-TEST_CASE("keys share tokens evenly, however many requests each has", "[actors]") {
-  AdmissionQueue queue(10000, 100'000'000);
-  std::uint64_t id = 0;
-  std::map<std::uint64_t, std::string> key_of;
-  const auto add = [&](const std::string& key, std::uint64_t tokens, int count) {
-    for (int i = 0; i < count; ++i) {
-      key_of[++id] = key;
-      REQUIRE(queue.push({id, tokens, Priority::normal, key, epoch}));
-    }
-  };
-  add("greedy", 1000, 640);
-  add("a", 100, 640);
-  add("b", 300, 640);
-  std::map<std::string, std::uint64_t> served;
+TEST_CASE("keys share tokens evenly, however many or long requests each has", "[actors]") {
+  Contest contest;
+  contest.add("greedy", 64);
+  contest.add("a");
+  contest.add("b", 3);
+  // They all asked for as much; what they got is what counts.
   const std::map<std::string, std::uint64_t> cost{{"greedy", 1000}, {"a", 100}, {"b", 300}};
+  for (int i = 0; i < 2000; ++i) contest.serve(cost);
+  const double third =
+      static_cast<double>(contest.served["greedy"] + contest.served["a"] + contest.served["b"]) / 3;
+  for (const auto& [key, tokens] : contest.served)
+    CHECK(static_cast<double>(tokens) == Approx(third).epsilon(0.02));
+}
+
+TEST_CASE("tokens that are served while a key waits count before its next turn", "[actors]") {
+  Contest contest;
+  contest.add("long", 8);
+  contest.add("short", 8);
+  const std::string first = contest.key_of.at(*contest.queue.pop());
+  contest.queue.charge(Priority::normal, first, 10);
+  CHECK(contest.key_of.at(*contest.queue.peek()) != first);
+  contest.queue.charge(Priority::normal, first, 500);  // its answer goes on and on
+  for (int i = 0; i < 6; ++i) CHECK(contest.serve({{"long", 100}, {"short", 100}}) != first);
+  CHECK(contest.serve({{"long", 100}, {"short", 100}}) == first);
+}
+
+TEST_CASE("a key that was away has neither saved up a share nor lost its place", "[actors]") {
+  Contest contest;
+  const std::map<std::string, std::uint64_t> cost{{"busy", 100}, {"late", 100}};
+  contest.add("busy", 10);
+  for (int i = 0; i < 500; ++i) contest.serve(cost);
+  contest.add("late", 10);
+  contest.served.clear();
+  for (int i = 0; i < 10; ++i) contest.serve(cost);
+  CHECK(contest.served["late"] == Approx(contest.served["busy"]).margin(100));
+}
+
+TEST_CASE("keys that come once each do not starve one that waits", "[actors]") {
+  Contest contest;
+  contest.add("regular", 8);
+  bool newcomer_waits = false;
   for (int i = 0; i < 400; ++i) {
-    const std::string key = key_of.at(*queue.pop());
-    served[key] += cost.at(key);
+    if (!newcomer_waits) {
+      contest.key_of[++contest.last_id] = "once " + std::to_string(i);
+      REQUIRE(contest.queue.push(
+          {contest.last_id, 10, Priority::normal, contest.key_of[contest.last_id], epoch}));
+    }
+    const std::string key = contest.key_of.at(*contest.queue.pop());
+    newcomer_waits = key == "regular";
+    contest.queue.charge(Priority::normal, key, 40);
+    contest.served[key == "regular" ? key : "once"] += 40;
+    contest.queue.leave(Priority::normal, key);
+    if (key == "regular") contest.add(key);
   }
-  const double third = static_cast<double>(served["greedy"] + served["a"] + served["b"]) / 3;
-  for (const auto& [key, tokens] : served) CHECK(static_cast<double>(tokens) == Approx(third).epsilon(0.1));
+  CHECK(contest.served["regular"] >= 400 * 40 / 3);
 }
 
 TEST_CASE("what peek shows is what pop takes", "[actors]") {

@@ -14,7 +14,7 @@ using troupe::test::World;
 namespace {
 
 EngineOptions small_pool(std::uint32_t pool_max) {
-  EngineOptions options;
+  EngineOptions options = test::patient();
   options.pool_max = pool_max;
   return options;
 }
@@ -59,7 +59,7 @@ TEST_CASE("10 000 requests each end exactly once and leave no sequence and no ac
   CHECK(world.ledger->open.empty());
   CHECK(world.counters->kv_pages_used == 0);
   CHECK(world.counters->kv_pages_peak > 0);
-  CHECK(world.counters->requests_finished == 10'000);
+  CHECK(world.counters->stats().requests_finished == 10'000);
   CHECK(world.generators.size() == 16);
   REQUIRE(world.drain(0));
   world.settle();
@@ -118,7 +118,7 @@ TEST_CASE("requests wait for KV pages and are refused only when they can never f
   world.run_steps(2);
   CHECK(world.ledger->open.size() == 2);
   world.settle();
-  CHECK(world.counters->requests_finished == 6);
+  CHECK(world.counters->stats().requests_finished == 6);
 }
 
 TEST_CASE("a prompt that does not fit the context is refused with both counts", "[actors]") {
@@ -412,5 +412,5 @@ TEST_CASE("invalid requests are refused before admission, by name", "[actors]") 
   Submission wordy = World::request(3, 3);
   wordy.client_key.assign(300, 'k');
   CHECK(world.submit(std::move(wordy)).refusal->code == Errc::bad_argument);
-  CHECK(world.counters->requests_refused == 10);
+  CHECK(world.counters->stats().requests_refused == 10);
 }

@@ -38,11 +38,16 @@ std::shared_ptr<const LogitsBlock> ToyStepper::run(const StepBatch& batch) {
   std::set<SequenceId> sequences;
   for (const StepRow& row : batch.rows) sequences.insert(row.sequence);
   ledger_->step_sequences.push_back(sequences.size());
+  if (ledger_->during) ledger_->during(batch);
   if (ledger_->fails && ledger_->fails(batch)) throw std::runtime_error("the toy step was told to fail");
 
   auto logits = std::make_shared<LogitsBlock>();
   logits->vocab = vocab_;
   logits->values.resize(batch.logits_rows() * vocab_);
+  if (ledger_->steppers != number_) {  // another one has taken over meanwhile: these go nowhere
+    logits->rows = batch.logits_rows();
+    return logits;
+  }
   for (const StepRow& row : batch.rows) {
     auto& tokens = ledger_->open.at(row.sequence);
     TROUPE_CHECK(tokens.size() == row.position);
@@ -65,7 +70,7 @@ class TestingConfig : public caf::actor_system_config {
   TestingConfig() { set("scheduler.policy", caf::atom("testing")); }
 };
 
-SinkActor::behavior_type recorder(std::map<StreamTag, Record>* records) {
+StreamReader::behavior_type recorder(std::map<StreamTag, Record>* records) {
   return {
       [records](const StreamToken& m) {
         Record& record = (*records)[m.tag];
@@ -107,11 +112,18 @@ struct World::System {
   }
 };
 
+EngineOptions patient() {
+  EngineOptions options;
+  options.reader_stall_ms_max = 0;
+  options.step_stall_ms_max = 0;
+  return options;
+}
+
 World::World(EngineOptions options, std::size_t kv_pages_max)
     : model(toy_model()), system_(std::make_unique<System>()) {
   set_log_level(LogLevel::off);  // the faults are on purpose
   if (options.context_tokens == 0) options.context_tokens = 512;
-  sink_ = system_->actors.spawn([this](SinkActor::pointer) { return recorder(&records); });
+  sink_ = system_->actors.spawn([this](StreamReader::pointer) { return recorder(&records); });
   BatcherConfig batcher_config;
   batcher_config.counters = counters;
   batcher_config.step_tokens_max = options.step_tokens_max;
@@ -129,8 +141,10 @@ World::World(EngineOptions options, std::size_t kv_pages_max)
     generators.push_back(spawn_generator(system_->actors, model, context));
     return generators.back();
   };
-  router_config.make_batcher = [this, batcher_config] {
-    batchers.push_back(spawn_batcher(system_->actors, batcher_config));
+  router_config.make_batcher = [this, batcher_config](std::shared_ptr<StepLease> lease) {
+    BatcherConfig fresh = batcher_config;
+    fresh.lease = std::move(lease);
+    batchers.push_back(spawn_batcher(system_->actors, fresh));
     return batchers.back();
   };
   router_ = spawn_router(system_->actors, router_config);
@@ -186,6 +200,10 @@ void World::advance(std::chrono::milliseconds d) {
 void World::settle() {
   run();
   while (system_->scheduler.has_pending_timeout()) advance(10ms);
+}
+
+void World::wake_router() {
+  while (system_->scheduler.prioritize(router_)) system_->scheduler.run_once();
 }
 
 void World::cancel(RequestId id) {

@@ -21,16 +21,19 @@ namespace troupe::test {
 /// a Ledger that the test keeps.
 struct Ledger {
   std::map<SequenceId, std::vector<Token>> open;  // sequences and what they hold
+  int steppers = 0;
   std::uint64_t steps = 0;
-  std::size_t rows_max = 0;                     // of one step
-  std::vector<std::size_t> step_sequences;      // of each step
-  std::function<bool(const StepBatch&)> fails;  // whether a step throws
+  std::size_t rows_max = 0;                      // of one step
+  std::vector<std::size_t> step_sequences;       // of each step
+  std::function<bool(const StepBatch&)> fails;   // whether a step throws
+  std::function<void(const StepBatch&)> during;  // happens within a step
 };
 
 class ToyStepper final : public Stepper {
  public:
   ToyStepper(std::shared_ptr<Ledger> ledger, std::size_t vocab) : ledger_(std::move(ledger)), vocab_(vocab) {
     ledger_->open.clear();
+    number_ = ++ledger_->steppers;
   }
   bool open(SequenceId id, std::size_t tokens_max) override;
   void close(SequenceId id) override;
@@ -41,6 +44,7 @@ class ToyStepper final : public Stepper {
  private:
   std::shared_ptr<Ledger> ledger_;
   std::size_t vocab_;
+  int number_ = 0;
 };
 
 /// One stream's events as a test sees them.
@@ -53,9 +57,12 @@ struct Record {
   Timings timings;
 };
 
+/// Without leases on readers and steps, so that settle() can wait for the end of all timers.
+EngineOptions patient();
+
 class World {
  public:
-  explicit World(EngineOptions options = {}, std::size_t kv_pages_max = 1000);
+  explicit World(EngineOptions options = patient(), std::size_t kv_pages_max = 1000);
   ~World();
 
   /// Submits; runs nothing but what the answer needs. The tag names the record.
@@ -70,6 +77,7 @@ class World {
   void settle();                              // run, passing time while timers are pending
 
   // These take effect at once.
+  void wake_router();  // for what time has put into its mailbox
   void cancel(RequestId id);
   void kill(const GeneratorActor& generator);
   void kill(const BatcherActor& batcher);
@@ -89,7 +97,7 @@ class World {
  private:
   struct System;  // CAF's: too heavy for a header
   std::unique_ptr<System> system_;
-  SinkActor sink_;
+  StreamReader sink_;
   RouterActor router_;
   StreamTag next_tag_ = 1;
 };

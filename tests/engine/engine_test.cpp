@@ -78,6 +78,37 @@ TEST_CASE("32 prompts have the same answers one at a time and eight at a time, o
   CHECK(first[0] != first[1]);
 }
 
+TEST_CASE("a conversation computes only what is new of it, and answers as if nothing had been kept",
+          "[engine]") {
+  test::ToyShape shape;
+  shape.type = TensorType::q8_0;
+  std::vector<std::string> turns;
+  std::string conversation = "A conversation that is long enough to fill some pages of the cache. ";
+  for (int turn = 0; turn < 6; ++turn)
+    turns.push_back(conversation += "And turn " + std::to_string(turn) + ". ");
+  std::vector<std::vector<Token>> answers[2];
+  for (const bool keep : {false, true}) {
+    EngineOptions options;
+    options.prefix_cache = keep;
+    const auto engine = start(options, shape);
+    std::uint64_t prompt_tokens = 0;
+    for (const std::string& turn : turns) {
+      const auto answer = engine->generate(request(turn, 30, 5)).get();
+      REQUIRE(answer);
+      answers[keep].push_back(answer->tokens);
+      prompt_tokens += answer->usage.prompt_tokens;
+    }
+    const EngineStats stats = engine->stats();
+    if (keep) {
+      CHECK(stats.prompt_tokens_reused > prompt_tokens / 2);
+      CHECK(stats.prompt_tokens_reused < prompt_tokens);
+    } else {
+      CHECK(stats.prompt_tokens_reused == 0);
+    }
+  }
+  CHECK(answers[0] == answers[1]);
+}
+
 TEST_CASE("a stream's events are the answer, piece by piece", "[engine]") {
   const auto engine = start();
   std::string text;

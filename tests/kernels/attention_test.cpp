@@ -82,7 +82,8 @@ std::vector<std::vector<float>> run(const AttentionLayer& layer, std::vector<Que
                                     ThreadPool& pool) {
   std::vector<AttentionRow> rows;
   for (Query& query : queries) rows.push_back(query.row());
-  attention(layer, rows, pool);
+  AttentionScratch scratch;
+  attention(layer, rows, scratch, pool);
   std::vector<std::vector<float>> out;
   for (Query& query : queries) out.push_back(query.out);
   return out;

@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "kernels/aligned.hpp"
+#include "kernels/ceilings.hpp"
 #include "kernels/matmul.hpp"
 #include "kernels/samples.hpp"
 
@@ -33,32 +33,6 @@ double fastest(Run run) {
   return best;
 }
 
-double read_bandwidth_gb_s(ThreadPool& pool) {
-  constexpr std::size_t chunk = 1 << 17, chunks = 256;  // 128 MiB
-  static AlignedBuffer<std::uint32_t> memory;
-  if (memory.size() == 0) {
-    memory.resize(chunk * chunks);
-    std::fill_n(memory.data(), memory.size(), 1u);
-  }
-  std::vector<std::uint32_t> sums(chunks);
-  const double seconds = fastest([&] {
-    pool.parallel_for(chunks, [&](std::size_t c, unsigned) {
-      // Four streams with prefetches: one alone leaves the memory idle between its misses.
-      constexpr std::size_t stream = chunk / 4, line = 16;
-      std::uint32_t sum = 0;
-      for (std::size_t i = 0; i < stream; i += line)
-        for (std::size_t s = 0; s < 4; ++s) {
-          const std::uint32_t* from = &memory[c * chunk + s * stream + i];
-          __builtin_prefetch(from + 32 * line);
-          for (std::size_t j = 0; j < line; ++j) sum += from[j];
-        }
-      sums[c] = sum;
-    });
-  });
-  if (sums[0] != chunk) std::abort();
-  return chunk * chunks * 4.0 / seconds / 1e9;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -77,7 +51,7 @@ int main(int argc, char** argv) {
   for (const unsigned threads : {1u, 2u}) {
     ThreadPool pool(threads);
     std::printf("\n%u thread%s, memory read at %.1f GB/s\n%-6s", threads, threads == 1 ? "" : "s",
-                read_bandwidth_gb_s(pool), "");
+                measure_read_gb_s(pool), "");
     for (const int batch : {1, 2, 4, 8, 16, 64}) std::printf("  batch %-2d GB/s GMAC/s", batch);
     std::printf("\n");
     for (const TensorType type : {TensorType::f32, TensorType::f16, TensorType::q8_0, TensorType::q4_0}) {

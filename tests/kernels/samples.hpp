@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/tensor_type.hpp"
+#include "kernels/f16.hpp"
 #include "kernels/quantize.hpp"
 #include "kernels/targets.hpp"
 
@@ -44,6 +45,40 @@ inline std::vector<std::byte> encode(TensorType type, std::span<const float> val
   std::vector<std::byte> out(values.size() / cols * row_bytes);
   for (std::size_t row = 0; row < values.size() / cols; ++row)
     encode_row(type, values.subspan(row * cols, cols), std::span(out).subspan(row * row_bytes, row_bytes));
+  return out;
+}
+
+/// Every type that matmul knows.
+inline constexpr TensorType all_types[] = {
+    TensorType::f32,  TensorType::f16,  TensorType::bf16, TensorType::q8_0,   TensorType::q4_0,
+    TensorType::q4_1, TensorType::q5_0, TensorType::q5_1, TensorType::q2_k,   TensorType::q3_k,
+    TensorType::q4_k, TensorType::q5_k, TensorType::q6_k, TensorType::iq4_nl, TensorType::iq4_xs};
+
+/// Where the f16 of a block are: its scale, and that of its minima or the minimum, if it has one.
+inline std::vector<std::size_t> f16_offsets(TensorType type) {
+  switch (type) {
+    case TensorType::q4_1:
+    case TensorType::q5_1:
+    case TensorType::q4_k:
+    case TensorType::q5_k: return {0, 2};
+    case TensorType::q2_k: return {80, 82};
+    case TensorType::q3_k: return {108};
+    case TensorType::q6_k: return {208};
+    default: return {0};
+  }
+}
+
+/// `count` weights of a type with blocks: every bit drawn, but for scales, which are in [scale / 2, scale).
+inline std::vector<std::byte> random_blocks(TensorType type, std::size_t count, float scale,
+                                            Samples& samples) {
+  const TensorTypeInfo info = tensor_type_info(type);
+  std::vector<std::byte> out(encoded_bytes(type, count));
+  for (std::byte& b : out) b = static_cast<std::byte>(samples.bits() >> 9 & 255);
+  for (std::size_t block = 0; block < out.size(); block += info.block_bytes)
+    for (const std::size_t at : f16_offsets(type)) {
+      const std::uint16_t half = f32_to_f16(scale * (0.75f + samples.value(0.25f)));
+      std::memcpy(&out[block + at], &half, sizeof half);
+    }
   return out;
 }
 

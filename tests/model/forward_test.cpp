@@ -119,6 +119,16 @@ TEST_CASE("logits have the same bits alone, batched, joined midway, chunked, for
     }
   }
 
+  SECTION("from pages that were kept of a sequence that has ended") {
+    Bench bench(model, 2, kv);
+    bench.step(7, std::span(tokens).first(90));
+    bench.cache.remember(7, std::span(tokens).first(90));
+    bench.cache.close(7);
+    REQUIRE(bench.cache.open(8, 128));
+    REQUIRE(bench.cache.reuse_prefix(8, tokens) == 64);
+    CHECK(all_same(bench.step(8, std::span(tokens).subspan(64)), 64));
+  }
+
   SECTION("from another sequence's pages") {
     Bench bench(model, 2, kv);
     bench.step(7, std::span(tokens).first(90));

@@ -1,5 +1,7 @@
 #include "model/kv_cache.hpp"
 
+#include <numeric>
+
 #include "support/catch.hpp"
 
 using namespace troupe;
@@ -79,4 +81,98 @@ TEST_CASE("a fork that does not fit changes nothing", "[model]") {
   CHECK_FALSE(cache.contains(2));
   CHECK(cache.pages_available() == 2);
   CHECK(cache.fork(2, 1, 64, 128));
+}
+
+namespace {
+
+std::vector<Token> text(Token first, std::size_t size) {
+  std::vector<Token> tokens(size);
+  std::iota(tokens.begin(), tokens.end(), first);
+  return tokens;
+}
+
+/// Opens a sequence, takes what is known of its beginning and stores the rest. Returns what was known.
+std::size_t run(KvCache& cache, SequenceId id, const std::vector<Token>& tokens) {
+  REQUIRE(cache.open(id, tokens.size()));
+  const std::size_t known = cache.reuse_prefix(id, tokens);
+  cache.append(id, tokens.size() - known);
+  cache.remember(id, std::span(tokens).subspan(known));
+  return known;
+}
+
+}  // namespace
+
+TEST_CASE("a sequence takes over the pages of one that began alike, running or ended", "[model]") {
+  KvCache cache(small_config(), KvType::f32, 16);
+  const auto tokens = text(1, 100);
+  CHECK(run(cache, 1, tokens) == 0);
+  CHECK(run(cache, 2, tokens) == 96);
+  CHECK(cache.pages(2)[2] == cache.pages(1)[2]);
+  CHECK(cache.pages(2)[3] != cache.pages(1)[3]);
+  CHECK(cache.pages_used() == 5);
+  cache.close(1);
+  cache.close(2);
+  CHECK(cache.pages_used() == 0);
+  CHECK(cache.pages_kept() == 3);
+  CHECK(cache.pages_available() == 16);  // what is kept is in nobody's way
+
+  auto other = tokens;
+  other[40] = 7000;  // within the second page
+  CHECK(run(cache, 3, other) == 32);
+  other = tokens;
+  other[0] = 7000;
+  CHECK(run(cache, 4, other) == 0);  // the same second page behind another first one
+}
+
+TEST_CASE("the last token is always left to compute", "[model]") {
+  KvCache cache(small_config(), KvType::f32, 16);
+  run(cache, 1, text(1, 64));
+  CHECK(run(cache, 2, text(1, 64)) == 32);
+  CHECK(run(cache, 3, text(1, 65)) == 64);
+  CHECK(run(cache, 4, text(1, 1)) == 0);
+}
+
+TEST_CASE("tokens that are told one by one fill pages too", "[model]") {
+  KvCache cache(small_config(), KvType::f32, 16);
+  const auto tokens = text(5, 70);
+  REQUIRE(cache.open(1, 70));
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    cache.append(1, 1);
+    cache.remember(1, std::span(tokens).subspan(i, 1));
+  }
+  CHECK(run(cache, 2, tokens) == 64);
+}
+
+TEST_CASE("what was used longest ago makes room, from the end of a text on", "[model]") {
+  KvCache cache(small_config(), KvType::f32, 6);
+  run(cache, 1, text(1, 96));
+  cache.close(1);
+  run(cache, 2, text(1000, 64));
+  cache.close(2);
+  CHECK(cache.pages_kept() == 5);
+  run(cache, 3, text(2000, 64));  // one fresh page, one that was kept
+  cache.close(3);
+  CHECK(cache.pages_kept() == 6);
+  CHECK(run(cache, 4, text(1, 97)) == 64);
+  cache.close(4);
+  CHECK(run(cache, 5, text(2000, 65)) == 64);
+  cache.close(5);
+  CHECK(run(cache, 6, text(1000, 65)) == 0);  // made room for the rest of the first
+}
+
+TEST_CASE("two sequences that compute the same at the same time do not disturb each other", "[model]") {
+  KvCache cache(small_config(), KvType::f32, 16);
+  const auto tokens = text(1, 64);
+  for (const SequenceId id : {1, 2}) {
+    REQUIRE(cache.open(id, 100));
+    CHECK(cache.reuse_prefix(id, tokens) == 0);
+    cache.append(id, 64);
+  }
+  for (const SequenceId id : {1, 2}) cache.remember(id, tokens);
+  cache.close(1);
+  CHECK(run(cache, 3, text(1, 80)) == 64);
+  cache.close(2);  // its own copies were never known
+  cache.close(3);
+  CHECK(cache.pages_kept() == 2);
+  CHECK(cache.pages_used() == 0);
 }

@@ -11,7 +11,8 @@ import unittest
 from program import MODEL, SHARED, STORIES, TROUPE, main, needs_model, run
 
 HAS_CHAT = os.environ.get("TROUPE_CHAT") != "0"  # the build found libedit
-SUBCOMMANDS = (*(["chat"] if HAS_CHAT else []), "generate", "tokenize", "inspect", "convert", "logits", "perplexity", "train")
+SUBCOMMANDS = (*(["chat"] if HAS_CHAT else []), "generate", "tokenize", "inspect", "convert", "logits", "perplexity", "bench",
+               "bench-model", "train")
 
 
 class CommandLine(unittest.TestCase):
@@ -62,7 +63,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn(b"MODEL is empty", done.stderr)
 
     def test_subcommands_that_do_not_exist_yet_are_refused(self):
-        for name in ("serve", "node", "bench", "bench-model", "perplexity", "template"):
+        for name in ("serve", "node", "perplexity", "template"):
             self.usage_error(name)
 
     def test_without_a_model_the_bundled_one_is_used(self):
@@ -300,6 +301,26 @@ class Inspect(unittest.TestCase):
         done = run("inspect", MODEL, "--tensors", "--json")
         self.assertEqual(len(json.loads(done.stdout)["tensors"]), 48)
         self.assertTrue(done.stdout.endswith(b"}\n"))
+
+
+class BenchModel(unittest.TestCase):
+    def test_json_has_a_row_per_test_and_a_number_per_repeat(self):
+        done = run("bench-model", "--prefill", "20", "--decode", "4", "--batch", "1,3", "--repeat", "2", "--threads", "1",
+                   "--json")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        rows = json.loads(done.stdout)
+        self.assertEqual([(row["test"], row["tokens"], row["batch"], row["threads"]) for row in rows],
+                         [("prefill", 20, 1, 1), ("decode", 4, 1, 1), ("decode", 4, 3, 1)])
+        for row in rows:
+            self.assertEqual(len(row["tokens_per_s"]), 2)
+            self.assertGreater(min(row["tokens_per_s"]), 0)
+
+    def test_what_cannot_be_measured_is_refused(self):
+        for arguments, named in ((("--prefill", "0", "--decode", "0"), b"--prefill 0"), (("--batch", "1,,2"), b"--batch"),
+                                 (("--batch", "0"), b"--batch"), (("--repeat", "0"), b"--repeat")):
+            done = run("bench-model", *arguments)
+            self.assertEqual((done.returncode, done.stdout), (2, b""), arguments)
+            self.assertIn(named, done.stderr)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@
 #include "model/evaluate.hpp"
 #include "support/catch.hpp"
 #include "support/check_has.hpp"
-#include "train/decimal.hpp"
+#include "base/decimal.hpp"
 #include "train/loss_curve.hpp"
 #include "train/network.hpp"
 #include "train/texts.hpp"

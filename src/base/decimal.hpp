@@ -4,7 +4,7 @@
 #include <charconv>
 #include <string>
 
-namespace troupe::train {
+namespace troupe {
 
 /// With exactly `decimals` of them, as "%.*f".
 inline std::string fixed_decimal(double value, int decimals) {
@@ -20,4 +20,4 @@ inline std::string short_decimal(double value, int digits = 6) {
   return {buffer, end.ptr};
 }
 
-}  // namespace troupe::train
+}  // namespace troupe

@@ -1,0 +1,47 @@
+#include "actors/accounts.hpp"
+
+namespace troupe {
+namespace {
+
+double seconds_between(TimePoint from, TimePoint to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+}  // namespace
+
+void Accounts::admitted(const Flight& flight) {
+  bump(counters_->requests_admitted);
+  bump(counters_->prompt_tokens, flight.submission.work->prompt.size());
+}
+
+void Accounts::assigned(Flight& flight, TimePoint now) {
+  if (flight.started) return;
+  flight.started = now;
+  counters_->queue_time.record(seconds_between(flight.submitted, now));
+}
+
+void Accounts::token(Flight& flight, TimePoint now) {
+  bump(counters_->completion_tokens);
+  if (!flight.first_token) {
+    flight.first_token = now;
+    counters_->time_to_first_token.record(seconds_between(flight.submitted, now));
+  } else {
+    counters_->inter_token_latency.record(seconds_between(*flight.last_token, now));
+  }
+  flight.last_token = now;
+}
+
+void Accounts::failed(const Error& error) {
+  bump(counters_->requests_failed);
+  if (error.code == Errc::reader_stalled) bump(counters_->reader_stalls);
+}
+
+void Accounts::finished(const StreamEnd& end) {
+  bump(counters_->finished[static_cast<std::size_t>(end.reason)]);
+  if (end.reason != FinishReason::stop && end.reason != FinishReason::length) return;
+  counters_->request_latency.record(end.timings.total_ms / 1000);
+  counters_->request_prompt_tokens.record(end.usage.prompt_tokens);
+  counters_->request_generation_tokens.record(end.usage.completion_tokens);
+}
+
+}  // namespace troupe

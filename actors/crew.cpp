@@ -1,0 +1,130 @@
+#include "actors/crew.hpp"
+
+#include <algorithm>
+#include <exception>
+
+#include "base/log.hpp"
+
+namespace troupe {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+// A request that breaks every step it is in leaves two behind, the shared one and its own. Each holds a KV
+// cache and kernel threads, so this is how much of the machine may be lost before it is better to say so.
+constexpr std::uint32_t stuck_batchers_max = 4;
+
+}  // namespace
+
+Crew::Crew(const EngineOptions& options, Spawn spawn, std::shared_ptr<Counters> counters)
+    : spawn_(std::move(spawn)),
+      counters_(std::move(counters)),
+      pool_max_(options.pool_max),
+      restarts_max_(options.restarts_max),
+      restart_window_ms_(options.restart_window_ms),
+      budget_(options.restarts_max, milliseconds(options.restart_window_ms),
+              milliseconds(options.restart_backoff_ms)),
+      step_watch_(milliseconds(options.step_stall_ms_max)),
+      step_stall_ms_max_(options.step_stall_ms_max) {}
+
+bool Crew::generator_available(TimePoint now) const {
+  if (!idle_.empty()) return true;
+  return !failed() && generators_.size() < pool_max_ && now >= generator_not_before_;
+}
+
+GeneratorActor Crew::take_generator() {
+  if (!idle_.empty()) {
+    GeneratorActor reused = std::move(idle_.back());
+    idle_.pop_back();
+    return reused;
+  }
+  GeneratorActor fresh = *generators_.insert(spawn_.generator()).first;
+  publish(counters_->generators, generators_.size());
+  return fresh;
+}
+
+void Crew::give_back(const GeneratorActor& generator) {
+  if (alive(generator)) idle_.push_back(generator);
+}
+
+bool Crew::keep_batcher(TimePoint now, std::string& why) {
+  if (batcher_ || failed() || now < batcher_not_before_) return true;
+  try {
+    lease_ = std::make_shared<StepLease>();
+    batcher_ = spawn_.batcher(lease_);
+  } catch (const std::exception& e) {
+    why = e.what();
+    return false;
+  }
+  return true;
+}
+
+std::optional<std::vector<SequenceId>> Crew::give_up_stuck_batcher(TimePoint now) {
+  if (!batcher_) return std::nullopt;
+  const std::uint64_t step = lease_->running();
+  if (!step_watch_.overdue(step, now)) return std::nullopt;
+  // Counted first: it may return, and count itself off, at any time.
+  const std::uint32_t stuck = counters_->stuck_batchers.fetch_add(1, std::memory_order_relaxed) + 1;
+  auto sequences = lease_->give_up(step);
+  if (!sequences) {
+    counters_->stuck_batchers.fetch_sub(1, std::memory_order_relaxed);
+    return std::nullopt;
+  }
+  bump(counters_->step_stalls);
+  batcher_died("a step of " + std::to_string(sequences->size()) + " sequences did not end in " +
+                   std::to_string(step_stall_ms_max_) + " ms, step_stall_ms_max",
+               now);
+  if (!failed() && stuck > stuck_batchers_max)
+    fail(std::to_string(stuck) + " steps do not end; what they hold would use up the machine");
+  return sequences;
+}
+
+bool Crew::is_batcher(const caf::actor_addr& address) const {
+  return batcher_ && address == batcher_.address();
+}
+
+GeneratorActor Crew::find_generator(const caf::actor_addr& address) const {
+  const auto found = std::find_if(generators_.begin(), generators_.end(),
+                                  [&](const GeneratorActor& g) { return address == g.address(); });
+  return found == generators_.end() ? GeneratorActor() : *found;
+}
+
+void Crew::generator_died(const GeneratorActor& generator, const std::string& why, TimePoint now) {
+  generators_.erase(generator);
+  idle_.erase(std::remove(idle_.begin(), idle_.end(), generator), idle_.end());
+  publish(counters_->generators, generators_.size());
+  generator_not_before_ = not_before("a generator ended (" + why + ")", now);
+}
+
+void Crew::batcher_died(const std::string& why, TimePoint now) {
+  batcher_ = nullptr;
+  batcher_not_before_ = not_before("the batcher ended (" + why + ")", now);
+}
+
+std::optional<TimePoint> Crew::next_start(bool generator_wanted) const {
+  if (failed()) return std::nullopt;
+  if (!batcher_) return batcher_not_before_;
+  if (generator_wanted && idle_.empty() && generators_.size() < pool_max_) return generator_not_before_;
+  return std::nullopt;
+}
+
+/// Counts a restart; the end of the pause before it.
+TimePoint Crew::not_before(const std::string& what, TimePoint now) {
+  const auto pause = budget_.spend(now);
+  if (pause) {
+    bump(counters_->restarts);
+    log_warning(what + " and is started again");
+    return now + *pause;
+  }
+  fail(what + " more than " + std::to_string(restarts_max_) + " times in " +
+       std::to_string(restart_window_ms_) + " ms");
+  return now;
+}
+
+void Crew::fail(const std::string& what) {
+  failure_ = what;
+  log_error(failure_);
+}
+
+}  // namespace troupe

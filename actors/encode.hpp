@@ -1,0 +1,56 @@
+#pragma once
+// A request's prompt as token ids: the first thing that is done with it.
+
+#include <caf/fwd.hpp>
+#include <memory>
+
+#include "actors/messages.hpp"
+#include "troupe/model.hpp"
+
+namespace troupe {
+
+/// What a request computes. Text is encoded with the vocabulary's BOS rule, and never ends with EOS: it is to
+/// be continued. Errors: bad_argument (the vocabulary cannot express the text), too_large (memory).
+Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, const Tokenizer& tokenizer);
+
+/// What a Submission takes from its request as it is; work, sink and tag are left out.
+Submission submission_of(const GenerationRequest& request, std::uint32_t window_tokens);
+
+/// Asks for make_work(); the model lends its tokenizer.
+struct Encode {
+  std::shared_ptr<const Model> model;
+  std::shared_ptr<const GenerationRequest> request;
+};
+
+struct Encoded {
+  std::shared_ptr<const Work> work;  ///< null when refused
+  std::optional<Error> refusal;
+};
+
+using EncoderActor = caf::typed_actor<caf::replies_to<Encode>::with<Encoded>>;
+
+/// Encodes one prompt and ends.
+EncoderActor::behavior_type encoder(EncoderActor::pointer self);
+
+/// Whether encoding would keep an actor from its other messages for so long (a millisecond, say) that an
+/// encoder() of its own should do it.
+bool encodes_slowly(const GenerationRequest& request);
+
+/// Calls `then(Encoded)` in `self`, now or later; `self` answers other messages meanwhile.
+template <class Self, class Then>
+void encode_then(Self self, Encode job, Then then) {
+  if (!encodes_slowly(*job.request)) {
+    auto work = make_work(*job.request, job.model->tokenizer());
+    return then(work ? Encoded{*work, std::nullopt} : Encoded{nullptr, work.error()});
+  }
+  self->request(self->spawn(encoder), caf::infinite, std::move(job))
+      .then([then](Encoded& done) { then(std::move(done)); },
+            [then](caf::error& error) {
+              then(Encoded{nullptr, Error{Errc::fault, "encoding a prompt: " + caf::to_string(error)}});
+            });
+}
+
+}  // namespace troupe
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Encode)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Encoded)

@@ -1,0 +1,45 @@
+#pragma once
+// What becomes of a request after a fault: once more, alone, or its error. Pure.
+
+#include <optional>
+#include <string>
+
+#include "actors/flight_board.hpp"
+#include "troupe/options.hpp"
+
+namespace troupe {
+
+/// Each function notes the fault in the flight. It returns the error that the request is to end with, or
+/// nullopt: then it is replayed.
+class FaultPolicy {
+ public:
+  explicit FaultPolicy(const EngineOptions& options)
+      : replays_max_(options.replays_max), step_stall_ms_max_(options.step_stall_ms_max) {}
+
+  /// Its generator or its batcher died.
+  std::optional<Error> interrupted(Flight& flight) const {
+    if (++flight.replays <= replays_max_) return std::nullopt;
+    return Error{Errc::fault, "the request was interrupted " + std::to_string(flight.replays) + " times"};
+  }
+
+  /// A step with it failed: once more, alone; a second time is its own fault. `final`: so would every other.
+  std::optional<Error> step_failed(Flight& flight, const Error& error, bool final) const {
+    if (final || flight.alone || ++flight.replays > replays_max_) return error;
+    flight.alone = true;
+    return std::nullopt;
+  }
+
+  /// A step with it did not end, which is judged in the same way.
+  std::optional<Error> step_stuck(Flight& flight) const {
+    return step_failed(flight,
+                       {Errc::fault, "a step with this request did not end in " +
+                                         std::to_string(step_stall_ms_max_) + " ms, step_stall_ms_max"},
+                       false);
+  }
+
+ private:
+  std::uint32_t replays_max_;
+  std::uint32_t step_stall_ms_max_;
+};
+
+}  // namespace troupe

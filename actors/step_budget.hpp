@@ -1,0 +1,47 @@
+#pragma once
+// How many rows of prompts a step may take beside running streams. Pure: no actors, no clock.
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+
+namespace troupe {
+
+/// Learns from the steps that have run how long a step of n rows takes, and keeps the pause that a prompt
+/// puts between two tokens of a running stream within bounds: at most `stretch` times the step without it, or
+/// `free_time` where that is longer, since nobody notices less. One owner; not thread-safe.
+class StepBudget {
+ public:
+  using Duration = std::chrono::duration<double>;
+
+  /// rows_max: of any step. stretch >= 1.
+  StepBudget(std::size_t rows_max, double stretch) : rows_max_(rows_max), stretch_(stretch) {}
+
+  void observe(std::size_t rows, Duration time);
+
+  /// What a step of `rows` is expected to take: between what was measured for fewer and for more rows;
+  /// nullopt before anything was.
+  std::optional<Duration> expect(std::size_t rows) const;
+
+  /// The most rows for a step with `decodes` decodes in it, themselves included. At least decodes + rows_min,
+  /// so that prompts always move on, and at most rows_max.
+  std::size_t rows_for(std::size_t decodes) const;
+
+  static constexpr std::size_t rows_min = 4;
+  static constexpr Duration free_time{0.005};
+
+ private:
+  /// Steps of 2^(i-1) < rows <= 2^i: running means of their rows and times.
+  struct Bucket {
+    double rows = 0;
+    double seconds = 0;
+  };
+  static std::size_t bucket_of(std::size_t rows);
+
+  std::size_t rows_max_;
+  double stretch_;
+  std::array<std::optional<Bucket>, 33> buckets_;
+};
+
+}  // namespace troupe

@@ -1,0 +1,63 @@
+#include "engine/company.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include "actors/batcher.hpp"
+#include "actors/generator.hpp"
+#include "base/guard.hpp"
+#include "base/try.hpp"
+
+namespace troupe {
+namespace {
+
+std::function<std::unique_ptr<Stepper>()> stepper_maker(const std::shared_ptr<const Model>& model,
+                                                        const ResolvedOptions& r) {
+  return [model, type = r.kv_type, pages = r.kv_pages_max, context = r.options.context_tokens,
+          threads = r.options.threads] { return make_model_stepper(model, type, pages, context, threads); };
+}
+
+}  // namespace
+
+Result<Company> make_company(std::shared_ptr<const Model> model, const EngineOptions& options) {
+  if (model == nullptr) return Error{Errc::bad_argument, "there is no model to run", 0};
+  TROUPE_TRY(const ResolvedOptions resolved, resolve(options, *model));
+  return guarded("starting the engine", [&]() -> Result<Company> {
+    Company company;
+    company.first_stepper = std::make_shared<std::unique_ptr<Stepper>>(stepper_maker(model, resolved)());
+    company.model = std::move(model);
+    company.resolved = resolved;
+    company.counters = std::make_shared<Counters>();
+    return company;
+  });
+}
+
+RouterActor spawn_company(caf::actor_system& system, const Company& company, bool router_quits_when_failed) {
+  const EngineOptions& options = company.resolved.options;
+  RouterConfig router;
+  router.model = company.model;
+  router.counters = company.counters;
+  router.options = options;
+  router.kv_pages_max = company.resolved.kv_pages_max;
+  router.quits_when_failed = router_quits_when_failed;
+  router.make_generator = [&system, model = company.model, context_tokens = options.context_tokens] {
+    return spawn_generator(system, model, context_tokens);
+  };
+  BatcherConfig batcher;
+  batcher.counters = company.counters;
+  batcher.step_tokens_max = options.step_tokens_max;
+  batcher.step_stretch_max = options.step_stretch_max;
+  batcher.straggler_wait_us = options.straggler_wait_us;
+  batcher.prefix_cache = options.prefix_cache;
+  batcher.make_stepper = [prepared = company.first_stepper,
+                          make = stepper_maker(company.model, company.resolved)] {
+    return *prepared ? std::move(*prepared) : make();
+  };
+  router.make_batcher = [&system, batcher](std::shared_ptr<StepLease> lease) {
+    BatcherConfig fresh = batcher;
+    fresh.lease = std::move(lease);
+    return spawn_batcher(system, fresh);
+  };
+  return spawn_router(system, router);
+}
+
+}  // namespace troupe

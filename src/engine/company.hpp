@@ -1,0 +1,26 @@
+#pragma once
+// The actors that answer: a router with its generators and its batcher, in anybody's actor system.
+
+#include <memory>
+
+#include "actors/router.hpp"
+#include "actors/stepper.hpp"
+#include "engine/resolve.hpp"
+
+namespace troupe {
+
+struct Company {
+  std::shared_ptr<const Model> model;
+  ResolvedOptions resolved;
+  std::shared_ptr<Counters> counters;
+  /// The first batcher's, made beforehand so that what it lacks is an error of the start.
+  std::shared_ptr<std::unique_ptr<Stepper>> first_stepper;
+};
+
+/// Errors: bad_argument (no model; an option out of range), too_large (KV cache, memory), io (no threads).
+Result<Company> make_company(std::shared_ptr<const Model> model, const EngineOptions& options);
+
+/// Spawns the router, which spawns the others. `system` must outlive it.
+RouterActor spawn_company(caf::actor_system& system, const Company& company, bool router_quits_when_failed);
+
+}  // namespace troupe

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""troupe bench from outside: shapes, limits, refusals and Ctrl-C. Nothing is compared with a clock."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import unittest
+import xml.etree.ElementTree
+
+from program import LIMIT_S, TROUPE, environment, main, run
+
+SPREAD = {"min", "mean", "p50", "p95", "p99", "max"}
+
+
+def bench(*arguments):
+    done = run("bench", *arguments, "--json", "--prompt-tokens", "6", "--max-tokens", "8")
+    return done, json.loads(done.stdout)["runs"] if done.stdout else []
+
+
+class Bench(unittest.TestCase):
+    def test_a_sweep_has_a_run_for_each_concurrency(self):
+        done, runs = bench("--requests", "20", "--concurrency", "1,4")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertEqual([r["concurrency"] for r in runs], [1, 4])
+        for r in runs:
+            self.assertEqual((r["requests"], r["completed"], r["failed"]), (20, 20, 0))
+            self.assertGreater(r["duration_s"], 0)
+            self.assertGreater(r["tokens_per_s"], r["requests_per_s"])
+            for name in ("queue_ms", "ttft_ms", "inter_token_ms", "e2e_ms"):
+                self.assertLessEqual(SPREAD, set(r[name]))
+                self.assertLessEqual(r[name]["min"], r[name]["p50"])
+                self.assertLessEqual(r[name]["p50"], r[name]["p99"])
+                self.assertLessEqual(r[name]["p99"], r[name]["max"])
+            self.assertLess(r["ttft_ms"]["max"], r["e2e_ms"]["max"])
+            self.assertEqual(r["keys"][0]["tokens"], 20 * 8)
+
+    def test_an_open_loop_counts_those_that_the_queue_refuses(self):
+        done, runs = bench("--requests", "300", "--rate", "100000", "--pool", "1", "--queue", "4")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        (r,) = runs
+        self.assertIsNone(r["concurrency"])
+        self.assertEqual(r["rate_per_s"], 100000)
+        self.assertGreater(r["refused"], 0)
+        self.assertEqual(r["completed"] + r["refused"], 300)
+        self.assertEqual(r["failed"], 0)
+
+    def test_a_relative_rate_measures_the_capacity_first(self):
+        done, runs = bench("--requests", "20", "--rate", "0.5x,2x", "--pool", "2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([r["concurrency"] for r in runs], [4, None, None])
+        for r, times in zip(runs[1:], (0.5, 2)):
+            self.assertAlmostEqual(r["rate_per_s"], times * runs[0]["requests_per_s"], delta=0.01)
+
+    def test_keys_share_the_tokens(self):
+        done, runs = bench("--keys", "big=6,small=2", "--requests", "40", "--pool", "2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([(k["key"], k["clients"]) for k in runs[0]["keys"]], [("big", 6), ("small", 2)])
+        self.assertAlmostEqual(sum(k["share"] for k in runs[0]["keys"]), 1, delta=0.001)
+
+    def test_the_table_and_the_drawing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "curve.svg")
+            done = run("bench", "--requests", "4", "--concurrency", "1,2", "--max-tokens", "4", "--svg", path)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertIn("inter-token", done.stdout.decode())
+            self.assertEqual(xml.etree.ElementTree.parse(path).getroot().tag, "{http://www.w3.org/2000/svg}svg")
+        done = run("bench", "--requests", "1", "--concurrency", "1", "--svg", os.path.join(folder, "none", "x.svg"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"none/x.svg", done.stderr)
+
+    def test_what_makes_no_sense_is_refused(self):
+        for arguments in (["--rate", "5", "--concurrency", "4"], ["--keys", "a=1", "--concurrency", "4"],
+                          ["--rate", "0"], ["--rate", "5,"], ["--concurrency", "1,,2"], ["--keys", "=4"],
+                          ["--keys", "a=0"], ["--requests", "0"], ["--duration", "-1"]):
+            done = run("bench", *arguments)
+            self.assertEqual((done.returncode, done.stdout), (2, b""), arguments)
+            self.assertEqual(done.stderr.count(b"\n"), 1)
+        done = run("bench", "--max-tokens", "100000")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"100032", done.stderr)
+
+    def test_ctrl_c_prints_what_was_measured(self):
+        process = subprocess.Popen([TROUPE, "bench", "--duration", "3600", "--concurrency", "2", "--json"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        try:
+            # Its threads are there when it has begun: the handlers are older than they.
+            while len(os.listdir(f"/proc/{process.pid}/task")) < 8 and process.poll() is None:
+                pass
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=LIMIT_S)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self.assertEqual((process.returncode, err), (130, b""))
+        for r in json.loads(out)["runs"]:
+            self.assertEqual(r["failed"], 0)
+            self.assertLessEqual(r["completed"] + r["cancelled"], r["requests"])
+
+
+if __name__ == "__main__":
+    main()
