@@ -160,7 +160,7 @@ class BatcherState {
       sequences.push_back(rows.sequence);
     }
     config_.lease->begin(std::move(sequences));
-    const auto begin = std::chrono::steady_clock::now();
+    const TimePoint begin = self_->clock().now();
     std::shared_ptr<const LogitsBlock> logits;
     std::string failure;
     try {
@@ -169,7 +169,7 @@ class BatcherState {
       failure = e.what();
     }
     if (!config_.lease->end()) return false;
-    const auto time = std::chrono::steady_clock::now() - begin;
+    const auto time = self_->clock().now() - begin;
     if (logits) budget_->observe(batch.rows.size(), time);
     count(batch, time);
     std::size_t row = 0;

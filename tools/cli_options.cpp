@@ -283,6 +283,11 @@ void ModelFlags::declare(CommandLine& command_line) {
       tokenizer);
 }
 
+void ModelFlags::declare_chat_template(CommandLine& command_line) {
+  command_line.text("--chat-template", "FILE",
+                    "use the Jinja text of this file in place of the model's chat template", chat_template);
+}
+
 Result<std::filesystem::path> ModelFlags::path() const {
   if (!model) return bundled_model();
   if (model->empty()) return Error{Errc::bad_argument, "MODEL is empty: name a model file, or leave it out"};

@@ -70,8 +70,10 @@ class CommandLine {
 struct ModelFlags {
   std::optional<std::string> model;
   std::string tokenizer;
+  std::string chat_template;  ///< a file; only where it is declared
 
   void declare(CommandLine& command_line);
+  void declare_chat_template(CommandLine& command_line);
 
   /// The model file that is meant: the bundled one unless another was named. Errors: see bundled_model().
   Result<std::filesystem::path> path() const;

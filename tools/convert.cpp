@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string>
@@ -29,20 +30,33 @@ constexpr std::string_view summary =
     "may "
     "be GGUF, .smnd or a llama2.c checkpoint; its vocabulary goes along.";
 constexpr std::string_view notes =
-    "Without --type weights keep their type. With it, matrices get the type; norms, biases and learned "
-    "positions become F32; matrices whose rows are no multiple of 32 stay as they are in q8_0 and q4_0, "
-    "which "
-    "is said. An .smnd file holds F32 only, and only GPT-2-style models (architecture gpt2).\n"
+    "Without --type weights keep their type. With it, matrices get the type, whatever type they had; norms, "
+    "biases and learned positions become F32. Rows that are no multiple of 256 get q5_0, q5_1 or q8_0 in the "
+    "place of q4_k, q5_k or q6_k, as in llama.cpp; rows that are no multiple of 32 stay as they are unless "
+    "the type is f32, f16 or bf16; both is said. An .smnd file holds F32 only, and only GPT-2-style models "
+    "(architecture gpt2).\n"
     "OUT appears whole or not at all, and replaces an older file of that name; it cannot be IN.";
 
 struct TypeName {
   std::string_view name;
   TensorType type;
 };
-constexpr TypeName type_names[] = {{"f32", TensorType::f32},
-                                   {"f16", TensorType::f16},
-                                   {"q8_0", TensorType::q8_0},
-                                   {"q4_0", TensorType::q4_0}};
+constexpr TypeName type_names[] = {
+    {"f32", TensorType::f32},   {"f16", TensorType::f16},   {"bf16", TensorType::bf16},
+    {"q8_0", TensorType::q8_0}, {"q6_k", TensorType::q6_k}, {"q5_k", TensorType::q5_k},
+    {"q5_1", TensorType::q5_1}, {"q5_0", TensorType::q5_0}, {"q4_k", TensorType::q4_k},
+    {"q4_1", TensorType::q4_1}, {"q4_0", TensorType::q4_0}};
+
+/// "f32, f16, … or q4_0".
+std::string type_choices() {
+  std::string text;
+  for (const TypeName& known : type_names) {
+    const bool last = &known == std::end(type_names) - 1;
+    if (!text.empty()) text += last ? " or " : ", ";
+    text += known.name;
+  }
+  return text;
+}
 
 struct ConvertFlags {
   std::optional<std::string> in;
@@ -63,15 +77,13 @@ Status take_type(std::string_view what, const std::string& value, std::optional<
     type = known.type;
     return {};
   }
-  return Error{Errc::bad_argument,
-               std::string(what) + " is '" + value + "'; expected f32, f16, q8_0 or q4_0"};
+  return Error{Errc::bad_argument, std::string(what) + " is '" + value + "'; expected " + type_choices()};
 }
 
 void declare(CommandLine& command_line, ConvertFlags& flags) {
   command_line.positional("IN", "the model file to read", flags.in);
   command_line.positional("OUT", "the file to write: .gguf or .smnd", flags.out);
-  command_line.option("--type", "TYPE",
-                      "f32, f16, q8_0 or q4_0: the type of the matrices; default: as they are",
+  command_line.option("--type", "TYPE", type_choices() + ": the type of the matrices; default: as they are",
                       [&flags](std::string_view what, const std::string& value) {
                         return take_type(what, value, flags.type);
                       });

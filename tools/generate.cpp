@@ -6,6 +6,7 @@
 
 #include "base/try.hpp"
 #include "tools/cli_options.hpp"
+#include "tools/conversation.hpp"
 #include "tools/generation_settings.hpp"
 #include "tools/json_text.hpp"
 #include "tools/number_text.hpp"
@@ -38,6 +39,9 @@ constexpr std::string_view notes =
     "--prompts: lines may end in CR LF; empty lines are left out (an empty prompt is -p \"\"). An argument "
     "that begins "
     "with a dash is fine as the value of an option: -p \"-1, 0, 1,\".\n"
+    "--chat answers messages as 'troupe chat' does, each in a conversation of its own; 'troupe template' "
+    "shows what "
+    "the model gets.\n"
     "A prompt longer than the context is an error, never truncated. One prompt's error does not stop the "
     "others; the "
     "exit status is then 1. Ctrl-C ends all answers and prints what is there; exit status 130. The second "
@@ -51,6 +55,8 @@ struct GenerateFlags {
   EngineFlags engine;
   std::vector<std::string> prompts;
   std::string prompt_file;
+  bool chat = false;
+  std::string system;
   std::uint32_t parallel = 8;
   std::uint32_t deadline_ms = 0;
   bool json = false;
@@ -70,6 +76,14 @@ void declare(CommandLine& command_line, GenerateFlags& flags) {
       CommandLine::Times::many);
   command_line.text("--prompts", "FILE", "a prompt per line, after those of -p; - is standard input",
                     flags.prompt_file);
+  command_line.flag("--chat", "each prompt is a user's message, put to the model through its chat template",
+                    flags.chat);
+  command_line.option("--system", "TEXT", "with --chat: instructions in front of each message",
+                      [&flags](std::string_view, const std::string& value) {
+                        flags.system = value;
+                        return Status();
+                      });
+  flags.model.declare_chat_template(command_line);
   flags.answer.declare(command_line, "prompt number i, from 0, uses N + i; default 0");
   flags.engine.declare(command_line);
   flags.engine.declare_prefix_cache(command_line);
@@ -111,8 +125,11 @@ Generation unbegun(const Engine& engine, const GenerationRequest& request) {
   answer.finish_reason = FinishReason::deadline;
   EncodeOptions encode;
   encode.add_special = true;
-  if (const auto tokens = engine.model().tokenizer().encode(std::get<std::string>(request.prompt), encode))
-    answer.usage.prompt_tokens = static_cast<std::uint32_t>(tokens->size());
+  const auto* chat = std::get_if<ChatPrompt>(&request.prompt);
+  const auto tokens = chat != nullptr
+                          ? engine.model().encode_chat(*chat)
+                          : engine.model().tokenizer().encode(std::get<std::string>(request.prompt), encode);
+  if (tokens) answer.usage.prompt_tokens = static_cast<std::uint32_t>(tokens->size());
   return answer;
 }
 
@@ -280,6 +297,9 @@ int run_generate(const Arguments& arguments) {
   if (flags.prompts.empty() && flags.prompt_file.empty()) {
     return command_line.usage_error("no prompt given: use -p TEXT, or --prompts FILE (- is standard input)");
   }
+  if (!flags.chat && (!flags.system.empty() || !flags.model.chat_template.empty())) {
+    return command_line.usage_error("--system and --chat-template go with --chat");
+  }
   // Reading standard input comes first: until the handlers are there, Ctrl-C simply ends the program.
   if (Status status = read_prompts(flags); !status) return report(status.error());
 
@@ -298,6 +318,12 @@ int run_generate(const Arguments& arguments) {
   if (!engine) return report(engine.error());
 
   std::vector<GenerationRequest> requests = Engine::seeded_requests(flags.prompts, flags.answer.options);
+  for (std::size_t i = 0; flags.chat && i < requests.size(); ++i) {
+    Conversation conversation;
+    conversation.system = flags.system;
+    conversation.messages = {{"user", flags.prompts[i]}};
+    requests[i].prompt = chat_prompt_of(conversation);
+  }
   if (flags.deadline_ms > 0) {
     const auto deadline = Clock::now() + std::chrono::milliseconds(flags.deadline_ms);
     for (GenerationRequest& request : requests) request.deadline = deadline;

@@ -98,7 +98,7 @@ struct Engine::Impl final : StreamHost {
   Result<RequestId> submit(const GenerationRequest& request, std::uint32_t window_tokens,
                            const std::shared_ptr<StreamListener>& listener) {
     return guarded("submitting a request", [&]() -> Result<RequestId> {
-      TROUPE_TRY(auto work, make_work(request, model->tokenizer()));
+      TROUPE_TRY(auto work, make_work(request, *model));
       return submit(request, std::move(work), window_tokens, listener);
     });
   }
@@ -285,7 +285,7 @@ std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest>
                                               const BatchOptions& options) {
   BatchEngine engine;
   engine.make_work = [this](const GenerationRequest& request) {
-    return make_work(request, impl_->model->tokenizer());
+    return make_work(request, *impl_->model);
   };
   engine.submit = [this](const GenerationRequest& request, const std::shared_ptr<const Work>& work,
                          const std::shared_ptr<StreamListener>& listener) {

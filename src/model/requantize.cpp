@@ -8,6 +8,7 @@
 #include "base/memory.hpp"
 #include "base/try.hpp"
 #include "kernels/aligned.hpp"
+#include "kernels/matmul.hpp"
 #include "kernels/quantize.hpp"
 #include "kernels/thread_pool.hpp"
 
@@ -22,8 +23,16 @@ constexpr double f16_max = 65504;
 double largest(TensorType type) {
   switch (type) {
     case TensorType::f16: return f16_max;
-    case TensorType::q8_0: return 127 * f16_max;  // the scale is an f16
+    case TensorType::bf16: return 0x1.FEp127;
+    // Scales and minima are f16.
+    case TensorType::q8_0: return 127 * f16_max;
     case TensorType::q4_0: return 8 * f16_max;
+    case TensorType::q5_0: return 16 * f16_max;
+    case TensorType::q4_1:
+    case TensorType::q5_1: return f16_max;
+    case TensorType::q4_k:
+    case TensorType::q5_k: return 63 * f16_max;
+    case TensorType::q6_k: return 32 * 127 * f16_max;
     default: return HUGE_VAL;
   }
 }
@@ -33,7 +42,14 @@ std::uint64_t file_type(TensorType type) {
   switch (type) {
     case TensorType::f16: return 1;
     case TensorType::q4_0: return 2;
+    case TensorType::q4_1: return 3;
     case TensorType::q8_0: return 7;
+    case TensorType::q5_0: return 8;
+    case TensorType::q5_1: return 9;
+    case TensorType::q4_k: return 14;  // "Q4_K - Small": all matrices alike
+    case TensorType::q5_k: return 16;
+    case TensorType::q6_k: return 18;
+    case TensorType::bf16: return 32;
     default: return 0;
   }
 }
@@ -46,15 +62,38 @@ bool stays_f32(const TensorView& tensor) {
   return tensor.dims.size() < 2 || tensor.name == "position_embd.weight";
 }
 
-/// What a tensor becomes: `type`, F32, or what it is.
+/// What takes the place of a type whose block is 256 where rows are no multiple of that: the choice of
+/// llama.cpp, in blocks of 32 and with no fewer bits.
+TensorType in_smaller_blocks(TensorType type) {
+  switch (type) {
+    case TensorType::q4_k: return TensorType::q5_0;
+    case TensorType::q5_k: return TensorType::q5_1;
+    case TensorType::q6_k: return TensorType::q8_0;
+    default: return type;
+  }
+}
+
+/// What a tensor becomes: `type`, one with smaller blocks, F32, or what it is.
 TensorType target_of(const TensorView& tensor, TensorType type, std::vector<std::string>& notes) {
   if (stays_f32(tensor)) return TensorType::f32;
-  const std::uint64_t block = tensor_type_info(type).block_elements;
-  if (tensor.dims.back() % block == 0) return type;
-  notes.push_back("tensor " + tensor.name + " stays " + name_of(tensor.type) + ": its rows of " +
-                  std::to_string(tensor.dims.back()) + " are no multiple of the " + name_of(type) +
-                  " block of " + std::to_string(block));
-  return tensor.type;
+  const std::uint64_t cols = tensor.dims.back(), block = tensor_type_info(type).block_elements;
+  if (cols % block == 0) return type;
+  const TensorType smaller = in_smaller_blocks(type);
+  const bool fits = cols % tensor_type_info(smaller).block_elements == 0;
+  notes.push_back("tensor " + tensor.name + (fits ? " becomes " : " stays ") +
+                  name_of(fits ? smaller : tensor.type) + ": its rows of " + std::to_string(cols) +
+                  " are no multiple of the " + name_of(type) + " block of " + std::to_string(block));
+  return fits ? smaller : tensor.type;
+}
+
+/// The types that can be decoded, as people spell them.
+std::string decodable_types() {
+  std::string text;
+  for (const TensorType type : matmul_types()) {
+    if (!text.empty()) text += ", ";
+    text += tensor_type_info(type).name;
+  }
+  return text;
 }
 
 enum class Trouble : std::uint8_t { none, not_finite, too_large };
@@ -117,9 +156,9 @@ Result<Checkpoint> requantize(const Checkpoint& source, TensorType type, std::ui
     TensorView& copy = out.tensors.emplace_back(tensor);
     copy.type = target_of(tensor, type, notes);
     if (copy.type == tensor.type) continue;
-    if (!encoding_supported(tensor.type)) {
+    if (!decoding_supported(tensor.type)) {
       return Error{Errc::unsupported, "tensor " + tensor.name + " has type " + name_of(tensor.type) +
-                                          ", which cannot be decoded; supported: F32, F16, Q8_0, Q4_0"};
+                                          ", which cannot be decoded; supported: " + decodable_types()};
     }
     bytes += tensor.elements() / tensor.dims.back() * encoded_bytes(copy.type, tensor.dims.back());
   }

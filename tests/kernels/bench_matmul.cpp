@@ -1,5 +1,5 @@
 // How fast matmul is beside what the machine can do; run by hand:
-//   bench_matmul [rows cols [target]]
+//   bench_matmul [rows cols [target [type]]]
 // Prints, per weight type, threads and batch, GB/s of packed weights read and billions of multiply-adds per
 // second. The weights rotate through several matrices, so that batch 1 reads memory and not a cache.
 
@@ -39,8 +39,9 @@ int main(int argc, char** argv) {
   const std::size_t rows = argc > 2 ? std::strtoul(argv[1], nullptr, 10) : 2048;
   const std::size_t cols = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 2048;
   if (argc > 3) force_kernel_target(argv[3]);
-  if (rows == 0 || cols == 0 || cols % 32 != 0) {
-    std::fprintf(stderr, "rows and cols must be positive, cols a multiple of 32\n");
+  const std::string only = argc > 4 ? argv[4] : "";
+  if (rows == 0 || cols == 0 || cols % 256 != 0) {
+    std::fprintf(stderr, "rows and cols must be positive, cols a multiple of 256\n");
     return 2;
   }
   std::printf("%zu x %zu, kernels for %s\n", rows, cols, active_kernel_target().c_str());
@@ -54,8 +55,11 @@ int main(int argc, char** argv) {
                 measure_read_gb_s(pool), "");
     for (const int batch : {1, 2, 4, 8, 16, 64}) std::printf("  batch %-2d GB/s GMAC/s", batch);
     std::printf("\n");
-    for (const TensorType type : {TensorType::f32, TensorType::f16, TensorType::q8_0, TensorType::q4_0}) {
-      const auto file = encode(type, values, cols);
+    for (const TensorType type : all_types) {
+      if (!only.empty() && only != tensor_type_info(type).name) continue;
+      const auto file = tensor_type_info(type).block_elements == 1
+                            ? encode(type, values, cols)
+                            : random_blocks(type, rows * cols, 0.01f, samples);
       // Beyond what the nearer caches hold.
       const std::size_t copies = std::max<std::size_t>(2, (std::size_t{96} << 20) / file.size());
       std::vector<PackedMatrix> weights;

@@ -80,7 +80,8 @@ TEST_CASE("Q4_0 blocks map the value of largest magnitude to -8", "[kernels][qua
 
 TEST_CASE("decoding agrees with the reference for arbitrary bytes", "[kernels][quantize]") {
   Samples samples(2);
-  for (const TensorType type : {TensorType::f32, TensorType::f16, TensorType::q8_0, TensorType::q4_0}) {
+  for (const TensorType type : all_types) {
+    INFO(tensor_type_info(type).name);
     std::vector<std::byte> bytes(encoded_bytes(type, 4096));
     for (std::byte& b : bytes) b = static_cast<std::byte>(samples.bits() & 255);
     std::vector<float> values(4096);
@@ -95,28 +96,114 @@ TEST_CASE("decoding agrees with the reference for arbitrary bytes", "[kernels][q
   }
 }
 
-TEST_CASE("encoding and decoding come close to the values", "[kernels][quantize]") {
+TEST_CASE("every float rounds to the nearest BF16, ties to the even", "[kernels][quantize]") {
+  CHECK(f32_to_bf16(1.0f) == 0x3F80);
+  CHECK(f32_to_bf16(0x1.01p0f) == 0x3F80);  // halfway to 0x3F81: to the even
+  CHECK(f32_to_bf16(0x1.03p0f) == 0x3F82);
+  CHECK(f32_to_bf16(std::nextafterf(0x1.01p0f, 2)) == 0x3F81);
+  CHECK(f32_to_bf16(-0x1.03p0f) == 0xBF82);
+  CHECK(f32_to_bf16(std::numeric_limits<float>::max()) == 0x7F80);
+  CHECK(std::isnan(bf16_to_f32(f32_to_bf16(std::nanf("")))));
+  for (std::uint32_t i = 0; i < 0x10000; ++i) {
+    const auto bits = static_cast<std::uint16_t>(i);
+    if (!std::isnan(bf16_to_f32(bits))) REQUIRE(f32_to_bf16(bf16_to_f32(bits)) == bits);
+  }
+}
+
+TEST_CASE("Q5_0 blocks map the value of largest magnitude to -16", "[kernels][quantize]") {
+  std::vector<float> x(32, 0.0f);
+  x[3] = 16, x[4] = -16, x[5] = -2.6f, x[17] = 15.4f;
+  const auto bytes = encode(TensorType::q5_0, x, 32);
+  REQUIRE(bytes.size() == 22);
+  CHECK(byte_at(bytes, 0) + 256 * byte_at(bytes, 1) == 0xBC00);  // -1
+  CHECK(byte_at(bytes, 6 + 3) == 0x00);
+  CHECK(byte_at(bytes, 6 + 4) == 0x0F);            // 31 without its fifth bit; element 20 is 16
+  CHECK(byte_at(bytes, 2) == (0xFF & ~(1 << 3)));  // all others are 16 or more
+  CHECK(byte_at(bytes, 4) == (0xFF & ~(1 << 1)));  // 15.4 became 1
+  std::vector<float> back(32);
+  decode_row(TensorType::q5_0, bytes, back);
+  CHECK(back[3] == 16);
+  CHECK(back[4] == -15);  // +16 has no code
+  CHECK(back[5] == -3);
+  CHECK(back[17] == 15);
+}
+
+TEST_CASE("Q4_1 and Q5_1 blocks span the range of their values", "[kernels][quantize]") {
+  std::vector<float> x(32, 3.0f), back(32);
+  x[0] = 2, x[20] = 17, x[31] = 9.4f;
+  const auto bytes = encode(TensorType::q4_1, x, 32);
+  REQUIRE(bytes.size() == 20);
+  CHECK(byte_at(bytes, 0) + 256 * byte_at(bytes, 1) == 0x3C00);  // 1
+  CHECK(byte_at(bytes, 2) + 256 * byte_at(bytes, 3) == 0x4000);  // 2
+  decode_row(TensorType::q4_1, bytes, back);
+  CHECK(back[0] == 2);
+  CHECK(back[1] == 3);
+  CHECK(back[20] == 17);
+  CHECK(back[31] == 9);
+  x[20] = 33;
+  decode_row(TensorType::q5_1, encode(TensorType::q5_1, x, 32), back);
+  CHECK(back[0] == 2);
+  CHECK(back[1] == 3);
+  CHECK(back[20] == 33);
+  CHECK(back[31] == 9);
+}
+
+TEST_CASE("encoding and decoding come as close as the bits allow", "[kernels][quantize]") {
   Samples samples(8);
-  const std::vector<float> x = samples.values(3200, 4);
-  const auto worst = [&](TensorType type) {
+  const auto error = [](TensorType type, const std::vector<float>& x) {
     std::vector<float> back(x.size());
     decode_row(type, encode(type, x, x.size()), back);
-    float error = 0;
-    for (std::size_t i = 0; i < x.size(); ++i) error = std::max(error, std::fabs(back[i] - x[i]));
-    return error;
+    double squares = 0;
+    for (std::size_t i = 0; i < x.size(); ++i)
+      squares += (static_cast<double>(back[i]) - x[i]) * (static_cast<double>(back[i]) - x[i]);
+    return std::sqrt(squares / static_cast<double>(x.size()));
   };
-  CHECK(worst(TensorType::f32) == 0);
-  CHECK(worst(TensorType::f16) <= 0.002f);
-  CHECK(worst(TensorType::q8_0) <= 4.0f / 127 / 2 * 1.01f + 0.002f);
-  CHECK(worst(TensorType::q4_0) <= 4.0f / 8 * 1.01f);
+  // Uniform values: an error is uniform too, in one step.
+  const std::vector<float> uniform = samples.values(25600, 4);
+  const auto step = [](double width) { return width / std::sqrt(12.0) * 1.05; };
+  CHECK(error(TensorType::f32, uniform) == 0);
+  CHECK(error(TensorType::f16, uniform) <= 0.0006);
+  CHECK(error(TensorType::bf16, uniform) <= 0.006);
+  CHECK(error(TensorType::q8_0, uniform) <= step(4.0 / 127));
+  CHECK(error(TensorType::q6_k, uniform) <= step(4.0 / 32));
+  CHECK(error(TensorType::q5_0, uniform) <= step(4.0 / 16) * 1.1);  // one end is cut off
+  CHECK(error(TensorType::q5_1, uniform) <= step(8.0 / 31));
+  CHECK(error(TensorType::q5_k, uniform) <= step(8.0 / 31));
+  CHECK(error(TensorType::q4_0, uniform) <= step(4.0 / 8) * 1.1);
+  CHECK(error(TensorType::q4_1, uniform) <= step(8.0 / 15));
+  CHECK(error(TensorType::q4_k, uniform) <= step(8.0 / 15));
+
+  // Values as weights have them, many small and few large: searching for the scales is worth more than the
+  // half a bit that Q4_1 and Q5_1 spend on theirs.
+  std::vector<float> normal(25600);
+  for (float& v : normal) v = samples.value() + samples.value() + samples.value() + samples.value();
+  CHECK(error(TensorType::q4_k, normal) < error(TensorType::q4_1, normal));
+  CHECK(error(TensorType::q5_k, normal) < error(TensorType::q5_1, normal));
+  CHECK(error(TensorType::q6_k, normal) < error(TensorType::q5_k, normal) * 0.6);
 }
 
 TEST_CASE("blocks of zeros, NaN and infinities encode without undefined behaviour", "[kernels][quantize]") {
-  for (const TensorType type : {TensorType::q8_0, TensorType::q4_0}) {
-    std::vector<float> x(64, 0.0f), back(64);
-    decode_row(type, encode(type, x, 64), back);
+  for (const TensorType type : all_types) {
+    if (!encoding_supported(type)) continue;
+    INFO(tensor_type_info(type).name);
+    std::vector<float> x(512, 0.0f), back(512);
+    decode_row(type, encode(type, x, 512), back);
     CHECK(back == x);
+    for (const float same : {-2.0f, 2.0f}) {
+      std::fill(x.begin(), x.end(), same);
+      decode_row(type, encode(type, x, 512), back);
+      for (const float value : back) REQUIRE(std::fabs(value - same) <= 0.01f);
+    }
     x[1] = std::nanf(""), x[40] = std::numeric_limits<float>::infinity(), x[41] = -x[40], x[42] = 3e38f;
-    CHECK(encode(type, x, 64).size() == 2 * tensor_type_info(type).block_bytes);
+    x[300] = -3e38f, x[301] = 1e-38f;
+    CHECK(encode(type, x, 512).size() == encoded_bytes(type, 512));
   }
+}
+
+TEST_CASE("types without an encoder say so, and can be decoded", "[kernels][quantize]") {
+  for (const TensorType type : all_types) CHECK(decoding_supported(type));
+  for (const TensorType type : {TensorType::q2_k, TensorType::q3_k, TensorType::iq4_nl, TensorType::iq4_xs})
+    CHECK_FALSE(encoding_supported(type));
+  CHECK_FALSE(decoding_supported(TensorType::i32));
+  CHECK_FALSE(decoding_supported(TensorType::iq2_xxs));
 }

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "kernels/samples.hpp"
 #include "model/evaluate.hpp"
 #include "model/forward.hpp"
 #include "support/catch.hpp"
@@ -64,11 +65,13 @@ struct Bench {
 
 TEST_CASE("logits have the same bits alone, batched, joined midway, chunked, forked and threaded",
           "[model]") {
-  const TensorType type = GENERATE(TensorType::f32, TensorType::f16, TensorType::q8_0, TensorType::q4_0);
+  const TensorType type = GENERATE(from_range(std::begin(test::all_types), std::end(test::all_types)));
   const KvType kv = GENERATE(KvType::f32, KvType::f16);
   ToyShape shape;
   shape.type = type;
+  if (tensor_type_info(type).block_elements == 256) shape.width = shape.ffn_width = 256;
   shape.tied_output = type == TensorType::f16;
+  INFO(tensor_type_info(type).name);
   const auto model = test::toy_model(shape);
   const auto tokens = prompt(1, 100);
 
@@ -149,7 +152,8 @@ TEST_CASE("logits agree with llama.cpp on every weight type", "[model]") {
     double kl_max;          // mean over positions
   };
   const Case c = GENERATE(Case{"nano-llama", 1e-3, 1e-6}, Case{"nano-llama-F16", 2e-2, 1e-4},
-                          Case{"nano-llama-Q8_0", 1, 0.002}, Case{"nano-llama-Q4_0", 1, 0.002});
+                          Case{"nano-llama-Q8_0", 1, 0.002}, Case{"nano-llama-Q4_0", 1, 0.002},
+                          Case{"nano-llama-Q4_K_M", 1, 0.003}, Case{"nano-llama-Q6_K", 1, 0.002});
   const auto file = shared_data(std::string("models/nano/") + c.name + ".gguf");
   const auto expected_file = shared_data(std::string("models/nano/") + c.name + ".f32");
   if (!file || !expected_file) return;

@@ -69,11 +69,14 @@ class Convert(unittest.TestCase):
         expected = run(story[0], MODEL, *story[1:])
         self.assertEqual(expected.returncode, 0, expected.stderr)
         sizes = []
-        for kind in ("f32", "f16", "q8_0", "q4_0"):
+        for kind in ("f32", "f16", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "bf16"):
             out = self.path(f"{kind}.gguf")
             said = self.ok(BIN, out, "--type", kind)
             self.assertEqual(said.count("blk.0.ffn_down.weight stays F32: its rows of 172"), kind[0] == "q")
-            sizes.append(os.path.getsize(out))
+            smaller = {"q6_k": "Q8_0", "q5_k": "Q5_1", "q4_k": "Q5_0"}.get(kind)
+            self.assertEqual(said.count(f"blk.0.attn_q.weight becomes {smaller}: its rows of 64"), bool(smaller))
+            if kind in ("f32", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"):
+                sizes.append(os.path.getsize(out))
             done = run(story[0], out, *story[1:])
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertGreater(len(done.stdout), 20)
@@ -122,7 +125,7 @@ class Convert(unittest.TestCase):
     def test_wrong_uses_are_named(self):
         self.assertIn("IN and OUT", self.refused(2, DEMO))
         self.assertIn("'x.bin'", self.refused(2, DEMO, "x.bin"))
-        self.assertIn("--type", self.refused(2, DEMO, self.path("x.gguf"), "--type", "q5_0"))
+        self.assertIn("--type", self.refused(2, DEMO, self.path("x.gguf"), "--type", "q4_k_m"))
         self.assertIn("f32 only", self.refused(2, DEMO, self.path("x.smnd"), "--type", "f16"))
         self.assertIn("'llama'", self.refused(1, BIN, self.path("x.smnd")))
         self.assertIn("/nowhere", self.refused(1, DEMO, "/nowhere/x.gguf"))

@@ -1,0 +1,71 @@
+#pragma once
+// A model that is quick and hard to fool: its logits are a function of the tokens that it reads back from the
+// pages of a real KV cache. So a page that is shared, freed or counted wrongly shows in the answer.
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "actors/messages.hpp"
+#include "actors/stepper.hpp"
+#include "model/kv_cache.hpp"
+#include "troupe/model.hpp"
+
+namespace troupe::test {
+
+/// A step with this token in a row fails, each time. Answers never contain it.
+constexpr Token poison = 284;
+
+class SimStepper;
+
+/// Where a test watches the steppers of its batchers.
+struct StepperWatch {
+  std::set<const SimStepper*> alive;
+  /// Called within each step before it computes; may throw, which fails the step, and let time pass.
+  std::function<void(const SimStepper&, const StepBatch&)> during;
+};
+
+class SimStepper final : public Stepper {
+ public:
+  SimStepper(std::shared_ptr<StepperWatch> watch, std::size_t pages_max, std::size_t vocab);
+  ~SimStepper() override;
+  SimStepper(const SimStepper&) = delete;
+  SimStepper& operator=(const SimStepper&) = delete;
+
+  bool open(SequenceId id, std::size_t tokens_max) override;
+  void close(SequenceId id) override;
+  std::size_t length(SequenceId id) const override { return cache_.length(id); }
+  std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens) override {
+    return cache_.reuse_prefix(id, tokens);
+  }
+  void remember(SequenceId id, std::span<const Token> tokens) override { cache_.remember(id, tokens); }
+  std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override;
+  std::size_t pages_used() const override { return cache_.pages_used(); }
+
+  std::size_t sequences() const { return tokens_max_.size(); }
+  /// What the pages of an open sequence hold.
+  std::vector<Token> stored(SequenceId id) const;
+  /// What is wrong with the accounting of the cache. Empty when all pages in use are held by the open
+  /// sequences, and there are pages for all that was promised.
+  std::string audit() const;
+
+ private:
+  std::shared_ptr<StepperWatch> watch_;
+  std::size_t vocab_;
+  KvCache cache_;
+  std::unordered_map<SequenceId, std::size_t> tokens_max_;  // of the open sequences
+};
+
+/// What a request answers when nobody disturbs it: computed without any actor, batch or cache.
+struct SoloAnswer {
+  std::vector<Token> tokens;
+  std::string text;
+  FinishReason reason = FinishReason::stop;
+};
+SoloAnswer solo_answer(const Model& model, const Work& work, std::uint32_t context_tokens);
+
+}  // namespace troupe::test
