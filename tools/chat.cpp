@@ -98,6 +98,7 @@ int run_chat(const Arguments& arguments) {
   }
   if (const Status status = check_template(**model); !status) return report(status.error());
   flags.engine.options.pool_max = 1;
+  flags.engine.options.reader_stall_ms_max = 0;  // a terminal may be held with Ctrl-S
   const auto engine = Engine::start(*model, flags.engine.options);
   if (!engine) return report(engine.error());
 
