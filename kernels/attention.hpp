@@ -34,7 +34,8 @@ struct AttentionLayer {
   KvType kv_type = KvType::f32;
   std::size_t k_offset = 0;
   std::size_t v_offset = 0;
-  float softcap = 0;  ///< scores become softcap tanh(score / softcap), after `scale`; 0: they stay as they are
+  float softcap =
+      0;  ///< scores become softcap tanh(score / softcap), after `scale`; 0: they stay as they are
 };
 
 /// Bytes that one layer's K (or V) takes in a page.
