@@ -289,7 +289,6 @@ class RouterState {
     crew_->generator_died(dead, caf::to_string(m.reason), now());
     go_on([&](const Flight& flight) { return flight.generator == dead; },
           [&](Flight& flight) { return faults_->interrupted(flight); });
-    dispatch();
   }
 
   void batcher_down(const std::string& why) {
@@ -320,6 +319,7 @@ class RouterState {
       Flight& flight = *flights_->find(id);
       recover(flight, judge(flight));
     }
+    dispatch();
     set_timer();
   }
 
@@ -332,7 +332,7 @@ class RouterState {
     const auto consider = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
     if (drain_deadline_) consider(*drain_deadline_);
     if (running_ > flights_->running_paused()) consider(now() + StepWatch::interval);
-    if (const auto start = crew_->next_start(flights_->waiting() != 0)) consider(*start);
+    if (const auto start = crew_->next_start(flights_->waiting() != 0, now())) consider(*start);
     if (!next) return;
     const TimePoint now = this->now();
     const TimePoint wake = std::clamp<TimePoint>(*next, now, now + timer_max);
