@@ -59,6 +59,9 @@ class AdmissionQueue {
   /// Tokens that must leave before a request of `tokens` that was refused fits.
   std::uint64_t tokens_before(std::uint64_t tokens) const noexcept;
 
+  /// Whether nothing at all can be pushed.
+  bool full() const noexcept { return where_.size() >= requests_max_ || tokens_ >= tokens_max_; }
+
   std::size_t requests() const noexcept { return where_.size(); }
   std::uint64_t tokens() const noexcept { return tokens_; }
 

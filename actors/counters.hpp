@@ -49,13 +49,16 @@ class Histogram {
 struct Counters {
   Counters();
 
-  // Written by the router.
+  // Written by the router; refusals also where they are given on its behalf.
   Counter requests_admitted{0};
   std::array<Counter, errc_count> refusals{};           // by Errc
   std::array<Counter, finish_reason_count> finished{};  // by FinishReason
   Counter requests_failed{0};
   std::atomic<std::uint32_t> requests_queued{0};
   std::atomic<std::uint32_t> requests_running{0};
+  /// While the queue is full, when to come back: who reads it need not ask the router, which has better
+  /// things to do in an overload than to refuse. 0: there is room.
+  std::atomic<std::uint32_t> queue_retry_ms{0};
   std::atomic<std::uint32_t> generators{0};
   Counter replays{0};
   Counter restarts{0};

@@ -5,22 +5,37 @@
 
 #include "base/guard.hpp"
 #include "base/try.hpp"
+#include "model/model_parts.hpp"
 
 namespace troupe {
 
-Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, const Tokenizer& tokenizer) {
+namespace {
+
+/// A text that is to be continued.
+Result<std::vector<Token>> encode_text(const std::string& text, const Tokenizer& tokenizer) {
+  EncodeOptions encode;
+  encode.add_special = true;
+  TROUPE_TRY(auto tokens, tokenizer.encode(text, encode));
+  // It does not end here, whatever the vocabulary does with whole texts.
+  if (tokenizer.adds_eos() && !tokens.empty() && tokens.back() == tokenizer.eos()) tokens.pop_back();
+  return tokens;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, const Model& model) {
   return guarded("encoding a prompt", [&]() -> Result<std::shared_ptr<const Work>> {
     auto work = std::make_shared<Work>();
     work->options = request.options;
     if (const auto* tokens = std::get_if<std::vector<Token>>(&request.prompt)) {
       work->prompt = *tokens;
+    } else if (const auto* chat = std::get_if<ChatPrompt>(&request.prompt)) {
+      TROUPE_TRY(work->prompt, model.encode_chat(*chat));
+      const auto& ends = model.parts().chat->end_tokens();
+      auto& stops = work->options.stop_tokens;
+      if (!request.options.ignore_eos) stops.insert(stops.end(), ends.begin(), ends.end());
     } else {
-      EncodeOptions encode;
-      encode.add_special = true;
-      TROUPE_TRY(work->prompt, tokenizer.encode(std::get<std::string>(request.prompt), encode));
-      // A text that is to be continued does not end here, whatever the vocabulary does with whole texts.
-      if (tokenizer.adds_eos() && !work->prompt.empty() && work->prompt.back() == tokenizer.eos())
-        work->prompt.pop_back();
+      TROUPE_TRY(work->prompt, encode_text(std::get<std::string>(request.prompt), model.tokenizer()));
     }
     return std::shared_ptr<const Work>(std::move(work));
   });
@@ -39,13 +54,14 @@ EncoderActor::behavior_type encoder(EncoderActor::pointer self) {
   return {
       [self](const Encode& job) {
         self->quit();
-        const auto work = make_work(*job.request, job.model->tokenizer());
+        const auto work = make_work(*job.request, *job.model);
         return work ? Encoded{*work, std::nullopt} : Encoded{nullptr, work.error()};
       },
   };
 }
 
 bool encodes_slowly(const GenerationRequest& request) {
+  if (std::holds_alternative<ChatPrompt>(request.prompt)) return true;  // a template may take its time
   constexpr std::size_t text_bytes_max = 4096;
   const auto* text = std::get_if<std::string>(&request.prompt);
   return text != nullptr && text->size() > text_bytes_max;

@@ -10,13 +10,15 @@
 namespace troupe {
 
 /// What a request computes. Text is encoded with the vocabulary's BOS rule, and never ends with EOS: it is to
-/// be continued. Errors: bad_argument (the vocabulary cannot express the text), too_large (memory).
-Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, const Tokenizer& tokenizer);
+/// be continued. A conversation goes through the model's chat template, and its answer also ends where that
+/// ends an assistant's turn, unless the options ignore ends. Errors: bad_argument (the vocabulary cannot
+/// express the text), too_large (memory), those of Model::encode_chat().
+Result<std::shared_ptr<const Work>> make_work(const GenerationRequest& request, const Model& model);
 
 /// What a Submission takes from its request as it is; work, sink and tag are left out.
 Submission submission_of(const GenerationRequest& request, std::uint32_t window_tokens);
 
-/// Asks for make_work(); the model lends its tokenizer.
+/// Asks for make_work().
 struct Encode {
   std::shared_ptr<const Model> model;
   std::shared_ptr<const GenerationRequest> request;
@@ -40,7 +42,7 @@ bool encodes_slowly(const GenerationRequest& request);
 template <class Self, class Then>
 void encode_then(Self self, Encode job, Then then) {
   if (!encodes_slowly(*job.request)) {
-    auto work = make_work(*job.request, job.model->tokenizer());
+    auto work = make_work(*job.request, *job.model);
     return then(work ? Encoded{*work, std::nullopt} : Encoded{nullptr, work.error()});
   }
   self->request(self->spawn(encoder), caf::infinite, std::move(job))

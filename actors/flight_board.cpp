@@ -66,6 +66,11 @@ Error FlightBoard::queue_full(const Work& work) const {
           static_cast<std::uint32_t>(wait.count())};
 }
 
+std::uint32_t FlightBoard::retry_ms() const {
+  return queue_.full() ? static_cast<std::uint32_t>(drain_rate_.time_for(queue_.tokens_before(0)).count())
+                       : 0;
+}
+
 void FlightBoard::drained(std::uint64_t tokens, TimePoint now) {
   drain_rate_.add(tokens, now);
 }

@@ -59,6 +59,8 @@ class FlightBoard {
 
   /// What to tell a request that admit() turned away: the queue's state, and when to come back.
   Error queue_full(const Work& work) const;
+  /// When to come back with any request, while none at all is taken in; 0 otherwise.
+  std::uint32_t retry_ms() const;
   /// Counts the tokens of a request that has ended, from which that time is reckoned.
   void drained(std::uint64_t tokens, TimePoint now);
 

@@ -95,6 +95,7 @@ class RouterState {
 
   caf::typed_response_promise<Drained> drain(const Drain& m) {
     draining_ = true;
+    dispatch();
     auto promise = self_->make_response_promise<Drained>();
     drained_.push_back(promise);
     drain_deadline_ = std::min(drain_deadline_.value_or(TimePoint::max()), now() + milliseconds(m.drain_ms));
@@ -117,7 +118,7 @@ class RouterState {
       flights_->served_token(*flight);
       flight->emitted.push_back(m.event.token);
       flight->alone = false;  // past the step that it was suspected of breaking
-      if (flight->paused()) {
+      if (flight->paused() && !flight->reader_due) {
         flights_->await_reader(*flight, reader_due());
         set_timer();
       }
@@ -136,9 +137,11 @@ class RouterState {
   void faulted(const Faulted& m) {
     Flight* flight = flights_->current(m.request, m.epoch);
     if (flight == nullptr) return;
-    log_warning("request " + std::to_string(m.request) + ": " + m.error.message);
     release(*flight, GeneratorIs::idle);
-    recover(*flight, faults_->step_failed(*flight, m.error, m.final));
+    const auto verdict = faults_->step_failed(*flight, m.error, m.final);
+    if (!verdict)
+      log_warning("request " + std::to_string(m.request) + " is replayed alone: " + m.error.message);
+    recover(*flight, verdict);
     dispatch();
   }
 
@@ -199,6 +202,7 @@ class RouterState {
       assign(*flight);
     }
     publish(config_.counters->requests_queued, flights_->waiting());
+    publish(config_.counters->queue_retry_ms, draining_ ? 0 : flights_->retry_ms());
   }
 
   void assign(Flight& flight) {

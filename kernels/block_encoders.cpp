@@ -119,6 +119,22 @@ struct Fit {
   float scale = 0, min = 0;
 };
 
+/// Sums over values run in eight lanes, which compilers turn into vectors.
+struct Sum {
+  float lane[8] = {};
+  float total() const {
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+  }
+};
+
+/// nearest() as a float and without branches.
+inline float rounded(float value, float low, float high) {
+  constexpr float rounder = 0x1.8p23f;
+  value = value > low ? value : low;
+  value = value < high ? value : high;
+  return (value + rounder) - rounder;
+}
+
 /// scale and min >= 0 so that scale * code - min comes nearest to 32 values, codes 0..top. Tries 21 widths of
 /// the range; for the codes that each gives, scale and min follow from linear least squares.
 Fit fit_with_minimum(const float* x, int top) {
@@ -139,13 +155,16 @@ Fit fit_with_minimum(const float* x, int top) {
   float least = HUGE_VALF;
   for (int step = -10; step <= 10; ++step) {
     const float inverse = (static_cast<float>(top) + 0.1f * static_cast<float>(step)) / width;
-    float sum_q = 0, sum_qq = 0, sum_qx = 0;
     float code[n];
-    for (std::size_t i = 0; i < n; ++i) {
-      code[i] = static_cast<float>(nearest((x[i] - low) * inverse, 0, top));
-      const float wq = weight[i] * code[i];
-      sum_q += wq, sum_qq += wq * code[i], sum_qx += wq * x[i];
-    }
+    Sum q, qq, qx;
+    for (std::size_t i = 0; i < n; i += 8)
+      for (std::size_t l = 0; l < 8; ++l) {
+        const float c = rounded((x[i + l] - low) * inverse, 0, static_cast<float>(top));
+        const float wq = weight[i + l] * c;
+        code[i + l] = c;
+        q.lane[l] += wq, qq.lane[l] += wq * c, qx.lane[l] += wq * x[i + l];
+      }
+    const float sum_q = q.total(), sum_qq = qq.total(), sum_qx = qx.total();
     const float determinant = sum_w * sum_qq - sum_q * sum_q;
     Fit fit{(sum_qx - low * sum_q) / sum_qq, -low};  // where the codes are all the same
     if (determinant > 0) {
@@ -153,12 +172,13 @@ Fit fit_with_minimum(const float* x, int top) {
       fit.min = (sum_q * sum_qx - sum_qq * sum_x) / determinant;
     }
     if (fit.min < 0) fit = {sum_qx / sum_qq, 0};
-    float error = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      const float difference = fit.scale * code[i] - fit.min - x[i];
-      error += weight[i] * difference * difference;
-    }
-    if (error < least) least = error, best = fit;
+    Sum errors;
+    for (std::size_t i = 0; i < n; i += 8)
+      for (std::size_t l = 0; l < 8; ++l) {
+        const float difference = fit.scale * code[i + l] - fit.min - x[i + l];
+        errors.lane[l] += weight[i + l] * difference * difference;
+      }
+    if (errors.total() < least) least = errors.total(), best = fit;
   }
   return best;
 }
@@ -222,12 +242,13 @@ float fit_symmetric(const float* x) {
   float best = 0, most = 0;
   for (int step = -9; step <= 9; ++step) {
     const float inverse = -(32.0f + 0.1f * static_cast<float>(step)) / largest;
-    float sum_qx = 0, sum_qq = 0;
-    for (std::size_t i = 0; i < 16; ++i) {
-      const auto q = static_cast<float>(nearest(x[i] * inverse, -32, 31));
-      const float w = x[i] * x[i];
-      sum_qx += w * x[i] * q, sum_qq += w * q * q;
-    }
+    Sum qx, qq;
+    for (std::size_t i = 0; i < 16; i += 8)
+      for (std::size_t l = 0; l < 8; ++l) {
+        const float value = x[i + l], q = rounded(value * inverse, -32, 31), wq = value * value * q;
+        qx.lane[l] += wq * value, qq.lane[l] += wq * q;
+      }
+    const float sum_qx = qx.total(), sum_qq = qq.total();
     if (sum_qq > 0 && sum_qx * sum_qx > most * sum_qq)
       most = sum_qx * sum_qx / sum_qq, best = sum_qx / sum_qq;
   }

@@ -25,12 +25,13 @@ ROOMS = {
     "kernels": 1,
     "src/formats": 1,
     "src/tokenizer": 2,
-    "src/model": 3,
-    "src/train": 4,
-    "actors": 5,
-    "src/engine": 6,
-    "src/edge": 7,
-    "tools": 8,
+    "src/template": 3,
+    "src/model": 4,
+    "src/train": 5,
+    "actors": 6,
+    "src/engine": 7,
+    "src/edge": 8,
+    "tools": 9,
 }
 # Each public header, and the leftmost room that may include it: the one that implements it, or that
 # trades in its value types.
@@ -40,6 +41,7 @@ PUBLIC = {
     "options": "src/base",
     "tokenizer": "src/tokenizer",
     "generation": "src/tokenizer",
+    "chat_template": "src/template",
     "model": "src/model",
     "metrics": "actors",
     "engine": "actors",

@@ -159,9 +159,9 @@ std::string bench_text(const BenchRun& run) {
   out.append(fixed_decimals(tokens_per_s(load), 1)).append(" tokens/s\n");
   out += "  ms              " + padded("min", 9);
   for (const char* title : {"mean", "P50", "P95", "P99", "max"}) out += padded(title, 11);
-  out += "\n" + row("queue", load.queue_ms) + row("first token", load.ttft_ms) +
-         row("inter-token", load.inter_token_ms) + row("whole answer", load.e2e_ms) +
-         row("refusal", load.refusal_ms);
+  out.append("\n").append(row("queue", load.queue_ms)).append(row("first token", load.ttft_ms));
+  out.append(row("inter-token", load.inter_token_ms)).append(row("whole answer", load.e2e_ms));
+  out.append(row("refusal", load.refusal_ms));
   if (run.keys.size() > 1) {
     for (std::size_t i = 0; i < run.keys.size(); ++i) {
       out += "  key " + run.keys[i].name + ", " + std::to_string(run.keys[i].clients) +

@@ -21,11 +21,12 @@ constexpr std::string_view notes =
     "When standard input is no terminal, only the answers are printed: no prompts, and what commands say "
     "goes to "
     "standard error. The exit status is then 1 if a message could not be answered or a command failed.\n"
-    "The conversation reaches the model as plain text: the system text, a newline, then each message "
-    "directly "
-    "followed by its answer, the turns separated by newlines. When it no longer fits the context that is "
-    "said; "
-    "nothing is dropped silently.\n"
+    "The conversation reaches the model through the chat template that its file brings, or --chat-template: "
+    "all messages, the system text as the first. A model without one, such as the bundled one, gets plain "
+    "text: the "
+    "system text, a newline, then each message directly followed by its answer, the turns separated by "
+    "newlines. "
+    "When the conversation no longer fits the context that is said; nothing is dropped silently.\n"
     "History: $XDG_STATE_HOME/troupe/history, or ~/.local/state/troupe/history.";
 
 struct ChatFlags {
@@ -44,6 +45,7 @@ void declare(CommandLine& command_line, ChatFlags& flags) {
                         flags.system = value;
                         return Status();
                       });
+  flags.model.declare_chat_template(command_line);
   command_line.flag("--no-history", "neither read nor write the history file", flags.no_history);
   command_line.flag("--stats", "a line of statistics after each answer", flags.stats);
   flags.answer.declare(command_line, "answer number i, from 0, uses N + i; default: another each time");
@@ -60,6 +62,18 @@ std::string banner(const Engine& engine, std::size_t columns) {
   std::string out;
   for (const std::string& line : wrapped(visible(text), columns)) out += line + "\n";
   return out;
+}
+
+// A template that cannot be parsed is known now, and not only when the first message is sent.
+Status check_template(const Model& model) {
+  if (model.info().chat_template.empty()) return {};
+  ChatPrompt greeting;
+  greeting.messages = {{"user", "Hello"}};
+  auto rendered = model.render_chat(greeting);
+  if (rendered || rendered.error().code != Errc::bad_file) return {};
+  Error error = std::move(rendered).error();
+  error.message += "; --chat-template FILE takes another";
+  return error;
 }
 
 std::uint64_t random_seed() {
@@ -82,12 +96,11 @@ int run_chat(const Arguments& arguments) {
       !status) {
     return report(status.error());
   }
+  if (const Status status = check_template(**model); !status) return report(status.error());
   flags.engine.options.pool_max = 1;
+  flags.engine.options.reader_stall_ms_max = 0;  // a terminal may be held with Ctrl-S
   const auto engine = Engine::start(*model, flags.engine.options);
   if (!engine) return report(engine.error());
-  if (!(*model)->info().chat_template.empty()) {
-    complain("the model brings a chat template, which this build does not apply: plain text is used");
-  }
 
   ChatSession::Options options;
   options.generation = flags.answer.options;

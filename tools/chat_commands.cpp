@@ -130,6 +130,8 @@ void ChatSession::show() {
       {"model", info.name + " (" + info.architecture + ", " + info.format + ", " + info.weight_types + ", " +
                     short_count(static_cast<double>(info.parameters)) + " parameters)"},
       {"context", std::to_string(engine_.options().context_tokens) + " tokens"},
+      {"template",
+       info.chat_template.empty() ? "none: the conversation is plain text" : "the model's chat template"},
       {"threads", std::to_string(engine_.options().threads)},
       {"system", conversation_.system.empty() ? "none" : conversation_.system},
       {"conversation", plural(conversation_.messages.size(), "message")},
@@ -208,7 +210,7 @@ void ChatSession::stats() {
 void ChatSession::tokens(const std::string& text) {
   const Tokenizer& tokenizer = engine_.model().tokenizer();
   const bool whole = text.empty();
-  const auto tokens = tokenizer.encode(whole ? render_conversation(conversation_) : text, {whole, false});
+  const auto tokens = whole ? tokens_of(conversation_, engine_.model()) : tokenizer.encode(text);
   if (!tokens) return problem(tokens.error().message);
   if (whole) {
     return remark("the conversation has " + plural(tokens->size(), "token") + " of the context's " +

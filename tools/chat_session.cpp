@@ -78,7 +78,7 @@ void ChatSession::converse(const std::string& text) {
 // the user has then been told.
 std::optional<Generation> ChatSession::answer() {
   GenerationRequest request;
-  request.prompt = render_conversation(conversation_);
+  request.prompt = prompt_of(conversation_, engine_.model());
   request.options = options_.generation;
   request.options.sampling.seed += answers_++;
   Result<Stream> stream = engine_.open_stream(request);

@@ -283,6 +283,11 @@ void ModelFlags::declare(CommandLine& command_line) {
       tokenizer);
 }
 
+void ModelFlags::declare_chat_template(CommandLine& command_line) {
+  command_line.text("--chat-template", "FILE",
+                    "use the Jinja text of this file in place of the model's chat template", chat_template);
+}
+
 Result<std::filesystem::path> ModelFlags::path() const {
   if (!model) return bundled_model();
   if (model->empty()) return Error{Errc::bad_argument, "MODEL is empty: name a model file, or leave it out"};
@@ -316,15 +321,15 @@ void AnswerFlags::declare(CommandLine& command_line, const std::string& seed_hel
   }
 }
 
-void EngineFlags::declare(CommandLine& command_line) {
+void EngineFlags::declare(CommandLine& command_line, const std::string& context_help) {
   command_line.group("Engine");
   declare_threads(command_line);
   constexpr std::uint32_t context_max = 1U << 24;  // what the engine takes
-  command_line.whole(
-      "--context",
+  const char* usual =
       "tokens of prompt and answer together, 1 to 16777216; default: what the model states, within "
-      "512..8192",
-      1, context_max, options.context_tokens);
+      "512..8192";
+  command_line.whole("--context", context_help.empty() ? usual : context_help, 1, context_max,
+                     options.context_tokens);
   declare_kv_type(command_line);
 }
 

@@ -70,8 +70,10 @@ class CommandLine {
 struct ModelFlags {
   std::optional<std::string> model;
   std::string tokenizer;
+  std::string chat_template;  ///< a file; only where it is declared
 
   void declare(CommandLine& command_line);
+  void declare_chat_template(CommandLine& command_line);
 
   /// The model file that is meant: the bundled one unless another was named. Errors: see bundled_model().
   Result<std::filesystem::path> path() const;
@@ -89,8 +91,9 @@ struct AnswerFlags {
 struct EngineFlags {
   EngineOptions options;
 
-  /// Threads, context and KV type, under a title of their own.
-  void declare(CommandLine& command_line);
+  /// Threads, context and KV type, under a title of their own. `context_help`: what --context means, if it is
+  /// not the usual.
+  void declare(CommandLine& command_line, const std::string& context_help = {});
   void declare_threads(CommandLine& command_line);
   void declare_kv_type(CommandLine& command_line);
   /// Where requests run through an engine.

@@ -1,17 +1,19 @@
 // troupe generate: one or many prompts from the command line, a file or standard input.
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/try.hpp"
 #include "tools/cli_options.hpp"
+#include "tools/conversation.hpp"
 #include "tools/generation_settings.hpp"
 #include "tools/json_text.hpp"
 #include "tools/number_text.hpp"
 #include "tools/open_model.hpp"
 #include "tools/progress_bar.hpp"
-#include "tools/prompt_file.hpp"
+#include "tools/prompts.hpp"
 #include "tools/signals.hpp"
 #include "tools/statistics.hpp"
 #include "tools/terminal.hpp"
@@ -35,9 +37,16 @@ constexpr std::string_view notes =
     "tokens, finish_reason (stop, length, cancelled, deadline, or error with an error object), usage, "
     "timings. Bytes "
     "of a prompt that are no UTF-8 are shown there as U+FFFD; the model gets them as they are.\n"
-    "--prompts: lines may end in CR LF; empty lines are left out (an empty prompt is -p \"\"). An argument "
-    "that begins "
-    "with a dash is fine as the value of an option: -p \"-1, 0, 1,\".\n"
+    "--prompts: lines may end in CR LF; empty lines are left out (an empty prompt is -p \"\"). Lines are "
+    "read as "
+    "they are wanted, so a file may be larger than memory, and with --json each answer is printed when it "
+    "and "
+    "those before it are there, though no further line has come. An argument that begins with a dash is fine "
+    "as "
+    "the value of an option: -p \"-1, 0, 1,\".\n"
+    "--chat answers messages as 'troupe chat' does, each in a conversation of its own; 'troupe template' "
+    "shows what "
+    "the model gets.\n"
     "A prompt longer than the context is an error, never truncated. One prompt's error does not stop the "
     "others; the "
     "exit status is then 1. Ctrl-C ends all answers and prints what is there; exit status 130. The second "
@@ -51,6 +60,8 @@ struct GenerateFlags {
   EngineFlags engine;
   std::vector<std::string> prompts;
   std::string prompt_file;
+  bool chat = false;
+  std::string system;
   std::uint32_t parallel = 8;
   std::uint32_t deadline_ms = 0;
   bool json = false;
@@ -70,6 +81,14 @@ void declare(CommandLine& command_line, GenerateFlags& flags) {
       CommandLine::Times::many);
   command_line.text("--prompts", "FILE", "a prompt per line, after those of -p; - is standard input",
                     flags.prompt_file);
+  command_line.flag("--chat", "each prompt is a user's message, put to the model through its chat template",
+                    flags.chat);
+  command_line.option("--system", "TEXT", "with --chat: instructions in front of each message",
+                      [&flags](std::string_view, const std::string& value) {
+                        flags.system = value;
+                        return Status();
+                      });
+  flags.model.declare_chat_template(command_line);
   flags.answer.declare(command_line, "prompt number i, from 0, uses N + i; default 0");
   flags.engine.declare(command_line);
   flags.engine.declare_prefix_cache(command_line);
@@ -83,21 +102,6 @@ void declare(CommandLine& command_line, GenerateFlags& flags) {
                     flags.stats);
 }
 
-// Appends the prompts of --prompts. Errors: io, too_large, bad_argument (no prompt in the file).
-Status read_prompts(GenerateFlags& flags) {
-  if (flags.prompt_file.empty()) return {};
-  TROUPE_TRY(const std::string text, read_text_file(flags.prompt_file));
-  PromptLines lines = split_prompts(text);
-  const std::string name = flags.prompt_file == "-" ? "standard input" : "'" + flags.prompt_file + "'";
-  if (lines.empty_lines > 0) {
-    complain("left out " + std::to_string(lines.empty_lines) +
-             (lines.empty_lines == 1 ? " empty line" : " empty lines") + " of " + name);
-  }
-  if (lines.prompts.empty()) return Error{Errc::bad_argument, "there is no prompt in " + name};
-  for (std::string& prompt : lines.prompts) flags.prompts.push_back(std::move(prompt));
-  return {};
-}
-
 // The exit status that the answers ask for.
 int answers_status(std::size_t failed) {
   if (stop_requested()) return stop_exit_status();
@@ -106,13 +110,16 @@ int answers_status(std::size_t failed) {
 
 // What a request comes to that was refused because its deadline had passed before it could begin: an answer
 // without text.
-Generation unbegun(const Engine& engine, const GenerationRequest& request) {
+Generation unbegun(const Engine& engine, const Prompt& prompt) {
   Generation answer;
   answer.finish_reason = FinishReason::deadline;
   EncodeOptions encode;
   encode.add_special = true;
-  if (const auto tokens = engine.model().tokenizer().encode(std::get<std::string>(request.prompt), encode))
-    answer.usage.prompt_tokens = static_cast<std::uint32_t>(tokens->size());
+  const auto* chat = std::get_if<ChatPrompt>(&prompt);
+  const auto tokens = chat != nullptr
+                          ? engine.model().encode_chat(*chat)
+                          : engine.model().tokenizer().encode(std::get<std::string>(prompt), encode);
+  if (tokens) answer.usage.prompt_tokens = static_cast<std::uint32_t>(tokens->size());
   return answer;
 }
 
@@ -204,13 +211,12 @@ struct BatchTotals {
   std::uint64_t answer_tokens = 0;
 };
 
-void print_answer(std::size_t index, const GenerateFlags& flags, const Result<Generation>& answer,
-                  Output& output) {
-  const std::string& prompt = flags.prompts[index];
-  if (flags.json) {
+void print_answer(std::size_t index, const std::string& prompt, bool with_header, bool json,
+                  const Result<Generation>& answer, Output& output) {
+  if (json) {
     output.raw(json_generation(index, prompt, answer) + "\n");
   } else {
-    if (flags.prompts.size() > 1) output.raw(header(index, prompt, output));
+    if (with_header) output.raw(header(index, prompt, output));
     if (answer) {
       output.text(answer->text);
       output.end_text();
@@ -221,31 +227,74 @@ void print_answer(std::size_t index, const GenerateFlags& flags, const Result<Ge
     complain("prompt " + std::to_string(index + 1) + ": " + answer.error().message);
 }
 
+// What the command line asks of each prompt.
+class Requests {
+ public:
+  explicit Requests(const GenerateFlags& flags)
+      : options_(flags.answer.options), chat_(flags.chat), system_(flags.system) {
+    if (flags.deadline_ms > 0) deadline_ = Clock::now() + std::chrono::milliseconds(flags.deadline_ms);
+  }
+
+  // What the model is to get for a prompt.
+  Prompt prompt(const std::string& text) const {
+    if (!chat_) return text;
+    Conversation conversation;
+    conversation.system = system_;
+    conversation.messages = {{"user", text}};
+    return chat_prompt_of(conversation);
+  }
+
+  // The next prompt's: prompt i has seed + i.
+  GenerationRequest make(const std::string& text) {
+    GenerationRequest request;
+    request.prompt = prompt(text);
+    request.options = options_;
+    request.options.sampling.seed += count_++;
+    request.deadline = deadline_;
+    return request;
+  }
+
+ private:
+  GenerationOptions options_;
+  bool chat_;
+  std::string system_;
+  std::optional<Clock::time_point> deadline_;
+  std::uint64_t count_ = 0;
+};
+
 // Many prompts, or one whose answer is wanted as JSON.
-int answer_batch(Engine& engine, const std::vector<GenerationRequest>& requests, const GenerateFlags& flags,
+int answer_batch(Engine& engine, Prompts& prompts, bool with_headers, const GenerateFlags& flags,
                  Output& output) {
   ProgressBar bar("answering");
   BatchTotals totals;
   CutShort cut_short;
+  Requests requests(flags);
   const auto began = Clock::now();
   BatchOptions options;
   options.parallelism_max = flags.parallel;
+  options.ready = [&] { return prompts.ready(); };
   options.on_progress = [&](std::size_t completed, std::size_t total) {
     // Tokens too, so that it moves before the first prompt ends. How many there will be is not known: an
     // answer may end before -n.
     const std::uint64_t tokens = engine.stats().completion_tokens;
-    const double most = static_cast<double>(total) * std::max(1U, flags.answer.options.max_tokens);
-    bar.show(std::to_string(completed) + "/" + std::to_string(total) + " prompts, " + std::to_string(tokens) +
-                 " tokens",
-             std::max(static_cast<double>(completed) / static_cast<double>(total),
-                      static_cast<double>(tokens) / most));
+    std::string label = std::to_string(completed);
+    double share = prompts.share().value_or(0);
+    if (total != 0) {
+      const double most = static_cast<double>(total) * std::max(1U, flags.answer.options.max_tokens);
+      share = std::max(static_cast<double>(completed) / static_cast<double>(total),
+                       static_cast<double>(tokens) / most);
+      label.append("/").append(std::to_string(total));
+    }
+    bar.show(label + " prompts, " + std::to_string(tokens) + " tokens", share);
     return !stop_requested() && output.check_reader();
   };
   options.on_result = [&](std::size_t index, const Result<Generation>& result) {
     bar.wipe();
     const bool too_late = !result && result.error().code == Errc::deadline;
-    const Result<Generation> answer = too_late ? unbegun(engine, requests[index]) : result;
-    print_answer(index, flags, answer, output);
+    const std::string& prompt = prompts.first_unanswered();
+    const Result<Generation> answer = too_late ? unbegun(engine, requests.prompt(prompt)) : result;
+    print_answer(index, prompt, with_headers, flags.json, answer, output);
+    prompts.answered();
     if (!answer) {
       ++totals.failed;
       return;
@@ -255,18 +304,31 @@ int answer_batch(Engine& engine, const std::vector<GenerationRequest>& requests,
     cut_short.count(*answer, engine, flags.answer.options);
     if (flags.stats) say("prompt " + std::to_string(index + 1) + ": " + describe_answer(*answer) + "\n");
   };
-  engine.batch(requests, options);
+  std::size_t count = 0;
+  if (flags.prompt_file.empty()) {
+    std::vector<GenerationRequest> all;
+    while (const std::string* prompt = prompts.next()) all.push_back(requests.make(*prompt));
+    count = engine.batch(all, options).size();
+  } else {
+    const auto next = [&]() -> std::optional<GenerationRequest> {
+      const std::string* prompt = prompts.next();
+      return prompt != nullptr ? std::optional(requests.make(*prompt)) : std::nullopt;
+    };
+    count = engine.batch(next, options);
+  }
   bar.wipe();
+  prompts.tell_empty_lines();
   cut_short.tell(engine, flags);
   if (flags.stats) {
     const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
-    say(std::to_string(requests.size()) + " prompts, " + std::to_string(totals.failed) + " failed, " +
+    say(std::to_string(count) + " prompts, " + std::to_string(totals.failed) + " failed, " +
         std::to_string(totals.prompt_tokens) + " prompt + " + std::to_string(totals.answer_tokens) +
         " answer tokens in " + fixed_decimals(seconds, 3) +
         " s: " + fixed_decimals(static_cast<double>(totals.answer_tokens) / seconds, 1) +
         " answer tokens/s\n" + describe_engine(engine.stats()));
   }
-  return finish_output(output, answers_status(totals.failed));
+  const int status = answers_status(totals.failed);
+  return finish_output(output, prompts.failure() ? report(*prompts.failure()) : status);
 }
 
 }  // namespace
@@ -280,14 +342,33 @@ int run_generate(const Arguments& arguments) {
   if (flags.prompts.empty() && flags.prompt_file.empty()) {
     return command_line.usage_error("no prompt given: use -p TEXT, or --prompts FILE (- is standard input)");
   }
-  // Reading standard input comes first: until the handlers are there, Ctrl-C simply ends the program.
-  if (Status status = read_prompts(flags); !status) return report(status.error());
+  if (!flags.chat && (!flags.system.empty() || !flags.model.chat_template.empty())) {
+    return command_line.usage_error("--system and --chat-template go with --chat");
+  }
+  Prompts prompts(std::move(flags.prompts));
+  if (!flags.prompt_file.empty()) {
+    auto file = PromptFile::open(flags.prompt_file);
+    if (!file) return report(file.error());
+    const std::string name = file->name();
+    prompts.add_file(*std::move(file));
+    // Until the handlers are there, Ctrl-C simply ends the program while it waits. Whether there is more than
+    // one prompt decides how answers look, unless they are JSON: those go out before a second prompt must
+    // come.
+    if (Status status = prompts.expect(flags.json ? 1 : 2); !status) return report(status.error());
+    if (prompts.known() == 0) {
+      prompts.tell_empty_lines();
+      return report({Errc::bad_argument, "there is no prompt in " + name});
+    }
+  }
+  const bool one = prompts.all_known() && prompts.known() == 1;
 
   install_signal_handlers(InterruptUse::once);
   const auto model = open_model(flags.model, flags.engine.options.threads);
   if (!model) return report(model.error());
   EngineOptions& engine_options = flags.engine.options;
-  engine_options.pool_max = std::min<std::uint32_t>(flags.parallel, flags.prompts.size());
+  engine_options.pool_max = flags.parallel;
+  if (prompts.all_known()) engine_options.pool_max = std::min<std::size_t>(flags.parallel, prompts.known());
+  engine_options.reader_stall_ms_max = 0;  // whoever reads in a pager may take their time
   // A forward pass must have room for a row of every prompt in flight.
   engine_options.step_tokens_max = std::max(engine_options.step_tokens_max, engine_options.pool_max);
   if (const Status status = check_vocabulary("--logit-bias", flags.answer.options, (*model)->tokenizer());
@@ -297,14 +378,11 @@ int run_generate(const Arguments& arguments) {
   const auto engine = Engine::start(*model, flags.engine.options);
   if (!engine) return report(engine.error());
 
-  std::vector<GenerationRequest> requests = Engine::seeded_requests(flags.prompts, flags.answer.options);
-  if (flags.deadline_ms > 0) {
-    const auto deadline = Clock::now() + std::chrono::milliseconds(flags.deadline_ms);
-    for (GenerationRequest& request : requests) request.deadline = deadline;
-  }
   Output output;
-  if (requests.size() == 1 && !flags.json) return stream_answer(**engine, requests.front(), flags, output);
-  return answer_batch(**engine, requests, flags, output);
+  if (!one || flags.json) return answer_batch(**engine, prompts, !one, flags, output);
+  const int status = stream_answer(**engine, Requests(flags).make(*prompts.next()), flags, output);
+  prompts.tell_empty_lines();
+  return status;
 }
 
 }  // namespace troupe::tools

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "base/memory.hpp"
@@ -18,7 +19,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds poll_interval(100);    // how soon a reader notices that the program is to stop
+constexpr milliseconds look_interval(100);    // how soon it is noticed that the program is to stop
 constexpr milliseconds sample_interval(250);  // between two looks at the memory
 
 /// Streams of random numbers that have nothing to do with each other.
@@ -76,20 +77,13 @@ class LoadMeter {
 
   /// Reads the stream to its end.
   void read(Stream& stream, Clock::time_point asked, std::size_t key) {
+    const Running running(*this, stream);
     std::vector<float> gaps;
     std::optional<Clock::time_point> first;
     Clock::time_point last = asked;
     std::uint64_t tokens_in_time = 0;
-    bool cancelled = false;
-    while (true) {
-      bool timed_out = false;
-      const std::optional<TokenEvent> event = stream.next_for(poll_interval, timed_out);
-      if (!cancelled && stop_requested()) {
-        cancelled = true;
-        stream.cancel();
-      }
-      if (!event && !timed_out) break;
-      if (!event || event->token == no_token) continue;
+    while (const std::optional<TokenEvent> event = stream.next()) {
+      if (event->token == no_token) continue;
       const auto now = Clock::now();
       if (first) {
         gaps.push_back(ms_between(last, now));
@@ -119,9 +113,16 @@ class LoadMeter {
     result_.inter_token_ms.insert(result_.inter_token_ms.end(), gaps.begin(), gaps.end());
   }
 
-  /// What there is to do a few times a second: the share that is done, and a look at the memory.
+  /// What there is to do a few times a second: the share that is done, and a look at the memory. When the
+  /// program is to stop, cancels what runs: readers do not look at the clock, since hundreds of them would
+  /// take much of it.
   double look() {
     const auto now = Clock::now();
+    if (stop_requested()) {
+      const std::lock_guard lock(mutex_);
+      for (Stream* stream : running_) stream->cancel();
+      running_.clear();
+    }
     const double share = this->share(now);
     if (share >= 0.25 && now >= look_again_) {
       look_again_ = now + sample_interval;
@@ -141,13 +142,32 @@ class LoadMeter {
       to = until_;  // the time ended it
     }
     result_.duration_s = std::chrono::duration<double>(to - began_).count();
-    for (auto* values : {&result_.queue_ms, &result_.ttft_ms, &result_.e2e_ms, &result_.inter_token_ms,
-                         &result_.refusal_ms})
+    for (auto* values :
+         {&result_.queue_ms, &result_.ttft_ms, &result_.e2e_ms, &result_.inter_token_ms, &result_.refusal_ms})
       values->shrink_to_fit();
     return std::move(result_);
   }
 
  private:
+  /// The stream can be cancelled as long as this lives.
+  class Running {
+   public:
+    Running(LoadMeter& meter, Stream& stream) : meter_(meter), stream_(stream) {
+      const std::lock_guard lock(meter_.mutex_);
+      meter_.running_.insert(&stream_);
+    }
+    ~Running() {
+      const std::lock_guard lock(meter_.mutex_);
+      meter_.running_.erase(&stream_);
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    LoadMeter& meter_;
+    Stream& stream_;
+  };
+
   double share(Clock::time_point now) {
     double share = 0;
     if (limit_.time)
@@ -170,7 +190,8 @@ class LoadMeter {
   Clock::time_point until_ = Clock::time_point::max();
   Clock::time_point look_again_{};
   std::atomic<std::uint64_t> offered_{0};
-  std::mutex mutex_;
+  std::mutex mutex_;  // of all below
+  std::set<Stream*> running_;
   Clock::time_point last_end_{};
   LoadResult result_;
 };
@@ -198,25 +219,44 @@ void keep_asking(Engine& engine, const LoadShape& shape, const LoadKey& key, std
   }
 }
 
-/// Threads that read streams to their ends: as many as there ever are streams at once.
+/// Reads the streams of an open loop to their ends. Within a key requests are answered in the order in which
+/// they came, so it is enough that the oldest are read, somewhat more than can run at once: a thread for each
+/// that waits in a long queue would be a load of its own.
 class Readers {
  public:
-  explicit Readers(LoadMeter& meter) : meter_(meter) {}
+  Readers(LoadMeter& meter, std::size_t keys, std::size_t threads_per_key) : meter_(meter), jobs_(keys) {
+    try {
+      for (std::size_t key = 0; key < keys; ++key) {
+        for (std::size_t i = 0; i < threads_per_key; ++i) threads_.emplace_back([this, key] { work(key); });
+      }
+    } catch (...) {
+      finish();  // those that were started
+      throw;
+    }
+  }
   ~Readers() { finish(); }
   Readers(const Readers&) = delete;
   Readers& operator=(const Readers&) = delete;
 
   void read(Stream stream, Clock::time_point asked, std::size_t key) {
-    const std::lock_guard lock(mutex_);
-    jobs_.push_back({std::move(stream), asked, key});
-    if (jobs_.size() > idle_) threads_.emplace_back([this] { work(); });
-    changed_.notify_one();
+    {
+      const std::lock_guard lock(mutex_);
+      jobs_[key].push_back({std::move(stream), asked});
+      ++unfinished_;
+    }
+    changed_.notify_all();
   }
 
-  std::size_t busy() {
+  bool busy() {
     const std::lock_guard lock(mutex_);
-    return threads_.size() - idle_ + jobs_.size();
+    return unfinished_ != 0;
   }
+
+ private:
+  struct Job {
+    Stream stream;
+    Clock::time_point asked;
+  };
 
   void finish() {
     {
@@ -228,35 +268,28 @@ class Readers {
     threads_.clear();
   }
 
- private:
-  struct Job {
-    Stream stream;
-    Clock::time_point asked;
-    std::size_t key;
-  };
-
-  void work() {
+  void work(std::size_t key) {
+    std::deque<Job>& jobs = jobs_[key];
     std::unique_lock lock(mutex_);
     while (true) {
-      ++idle_;
-      changed_.wait(lock, [this] { return over_ || !jobs_.empty(); });
-      --idle_;
-      if (jobs_.empty()) return;
-      Job job = std::move(jobs_.front());
-      jobs_.pop_front();
+      changed_.wait(lock, [&] { return over_ || !jobs.empty(); });
+      if (jobs.empty()) return;
+      Job job = std::move(jobs.front());
+      jobs.pop_front();
       lock.unlock();
-      meter_.read(job.stream, job.asked, job.key);
+      meter_.read(job.stream, job.asked, key);
       lock.lock();
+      --unfinished_;
     }
   }
 
   LoadMeter& meter_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Job> jobs_;
-  std::size_t idle_ = 0;  // threads that wait for a job, or are about to
+  std::vector<std::deque<Job>> jobs_;  // by key, those that no thread reads yet
+  std::size_t unfinished_ = 0;
   bool over_ = false;
-  std::vector<std::thread> threads_;  // of the one thread that calls read() and finish()
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace
@@ -303,7 +336,8 @@ LoadResult run_open_loop(Engine& engine, const LoadShape& shape, const std::vect
                          double rate_per_s, const LoadLimit& limit, const LoadProgress& progress) {
   LoadMeter meter(keys, limit);
   {
-    Readers readers(meter);
+    constexpr std::size_t readers_ahead = 8;
+    Readers readers(meter, keys.size(), engine.options().pool_max + readers_ahead);
     meter.begin();
     auto due = meter.began();
     while (const auto number = meter.next_request()) {
@@ -314,7 +348,7 @@ LoadResult run_open_loop(Engine& engine, const LoadShape& shape, const std::vect
       due += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(wait_s));
       for (auto now = Clock::now(); now < due && !stop_requested(); now = Clock::now()) {
         progress(meter.look());
-        std::this_thread::sleep_until(std::min(due, now + poll_interval));
+        std::this_thread::sleep_until(std::min(due, now + look_interval));
       }
       Result<Stream> stream = engine.open_stream(request);
       if (stream) {
@@ -325,7 +359,7 @@ LoadResult run_open_loop(Engine& engine, const LoadShape& shape, const std::vect
         meter.failed(stream.error());
       }
     }
-    while (readers.busy() != 0) {
+    while (readers.busy()) {
       progress(meter.look());
       std::this_thread::sleep_for(milliseconds(5));
     }

@@ -1,6 +1,5 @@
 // troupe SUBCOMMAND …: finds the subcommand and hands it the rest.
 
-#include <array>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -24,17 +23,19 @@ struct Subcommand {
   int (*run)(const Arguments&);
 };
 
-constexpr std::array<Subcommand, 9> subcommands = {{
+constexpr Subcommand subcommands[] = {
     {"chat", "talk to a model", run_chat},
     {"generate", "continue one or many prompts", run_generate},
     {"tokenize", "text to token ids and back", run_tokenize},
+    {"template", "the prompt that a chat template makes of a conversation", run_template},
     {"inspect", "what a model file holds", run_inspect},
     {"convert", "a model file in another format or weight type", run_convert},
     {"logits", "the model's raw output for a prompt", run_logits},
+    {"perplexity", "how well a model predicts a text", run_perplexity},
     {"bench", "the engine under load: throughput and latencies", run_bench},
     {"bench-model", "how fast the forward pass is", run_bench_model},
     {"train", "make a small model from text", run_train},
-}};
+};
 
 std::string help_text() {
   std::vector<std::pair<std::string, std::string>> rows;

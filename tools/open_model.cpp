@@ -1,9 +1,11 @@
 #include "tools/open_model.hpp"
 
 #include "base/try.hpp"
+#include "base/utf8.hpp"
 #include "formats/open.hpp"
 #include "tokenizer/load.hpp"
 #include "tools/progress_bar.hpp"
+#include "tools/prompt_file.hpp"
 #include "tools/signals.hpp"
 
 namespace troupe::tools {
@@ -16,6 +18,12 @@ Result<std::shared_ptr<const Model>> open_model(const ModelFlags& flags, std::ui
   options.tokenizer = flags.tokenizer;
   options.threads = threads;
   options.vocabulary_optional = vocabulary_optional;
+  if (!flags.chat_template.empty()) {
+    TROUPE_TRY(options.chat_template, read_text_file(flags.chat_template));
+    if (options.chat_template.empty()) {
+      return Error{Errc::bad_argument, "the chat template " + in_quotes(flags.chat_template) + " is empty"};
+    }
+  }
   return Model::open(path, options, [&](double share) {
     bar.show(share);
     return !stop_requested();

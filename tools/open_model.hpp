@@ -10,7 +10,8 @@
 
 namespace troupe::tools {
 
-/// Opens the model that the flags name, with a progress bar on a terminal; Ctrl-C gives up (Errc::cancelled).
+/// Opens the model that the flags name, with their chat template if they give one, and a progress bar on a
+/// terminal; Ctrl-C gives up (Errc::cancelled).
 /// `vocabulary_optional`: see ModelOptions.
 Result<std::shared_ptr<const Model>> open_model(const ModelFlags& flags, std::uint32_t threads,
                                                 bool vocabulary_optional = false);

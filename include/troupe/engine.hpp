@@ -64,13 +64,22 @@ class Stream {
 
 struct BatchOptions {
   std::uint32_t parallelism_max = 0;  ///< prompts in flight at once; 0: the engine's pool_max
-  /// Called on the calling thread after each prompt ends, with how many have and how many there are, and many
-  /// times a second in between, so that a caller can give up while long answers run. Returning false cancels
-  /// the rest: they end with finish reason cancelled.
+  /// Called on the calling thread after each prompt ends, with how many have and how many there are (0 while
+  /// that is not known), and many times a second in between, so that a caller can give up while long answers
+  /// run. Returning false cancels the rest: they end with finish reason cancelled.
   std::function<bool(std::size_t completed, std::size_t total)> on_progress = {};
   /// Called on the calling thread with each result in the order of the requests, as soon as it and all before
   /// it are there.
   std::function<void(std::size_t index, const Result<Generation>& result)> on_result = {};
+
+  // Only for a batch that reads its requests from a function.
+
+  /// Requests that are read and whose results have not been handed out yet: when the first of them takes
+  /// long, so many are answered behind it, or wait. 0: four times parallelism_max.
+  std::uint32_t pending_max = 0;
+  /// Whether the function has a request, or its end, to return without waiting for it. Asked many times a
+  /// second; while it says no, results are handed out. Empty: it always has.
+  std::function<bool()> ready = {};
 };
 
 class Engine {
@@ -108,6 +117,13 @@ class Engine {
   /// Seeds are taken as they are: see seeded_requests() for "prompt i uses seed + i".
   std::vector<Result<Generation>> batch(std::span<const GenerationRequest> requests,
                                         const BatchOptions& options = {});
+
+  /// The same for sets larger than memory: `next` is called on this thread for one request after the other
+  /// until it returns nullopt, never for more than BatchOptions::pending_max ahead. Results go to on_result,
+  /// and nowhere else. Once on_progress has returned false no more are read. Returns how many requests there
+  /// were.
+  std::size_t batch(const std::function<std::optional<GenerationRequest>()>& next,
+                    const BatchOptions& options = {});
 
   /// Requests with the same options for many prompts; request i gets seed + i.
   static std::vector<GenerationRequest> seeded_requests(std::span<const std::string> prompts,

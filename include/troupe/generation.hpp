@@ -44,13 +44,31 @@ struct GenerationOptions {
 
 /// One turn of a conversation.
 struct ChatMessage {
-  std::string role;  ///< "system", "user", "assistant", …
+  std::string role;  ///< "system", "user", "assistant", "tool", …
   std::string content;
+  /// What else the message has, as a JSON object: {"tool_calls":[…]}, {"name":"f","tool_call_id":"1"}, or a
+  /// content that is none or in parts, which then takes the place of `content`. Empty: nothing.
+  std::string fields_json = {};
 };
 
-/// A prompt is text (encoded with the vocabulary's BOS rule, special tokens not parsed out of it) or token
-/// ids that are taken as they are.
-using Prompt = std::variant<std::string, std::vector<Token>>;
+/// A conversation to be answered, which the model's chat template makes a prompt of.
+struct ChatPrompt {
+  std::vector<ChatMessage> messages = {};
+  std::string tools_json = {};  ///< the tools that the model may call, a JSON array; empty: none
+  /// Further variables of the template, a JSON object, e.g. {"enable_thinking":false}. Empty: none.
+  std::string variables_json = {};
+  bool add_generation_prompt = true;  ///< end with what begins the assistant's turn
+  /// The local time that the template is told, if it asks. nullopt: the clock's. For equal prompts on
+  /// different days, state it.
+  std::optional<std::chrono::local_seconds> now = {};
+};
+
+/// A prompt is text (encoded with the vocabulary's BOS rule, special tokens not parsed out of it), token
+/// ids that are taken as they are, or a conversation. Of a conversation special tokens are parsed only where
+/// the template spells them, never out of messages; it begins with one BOS where the vocabulary asks for it,
+/// whether or not the template spells that too; and the answer also ends at the token by which the template
+/// ends the assistant's turn.
+using Prompt = std::variant<std::string, std::vector<Token>, ChatPrompt>;
 
 /// Higher priorities are admitted to the generators first.
 enum class Priority : std::uint8_t { low = 0, normal = 1, high = 2 };

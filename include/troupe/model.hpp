@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 
+#include "troupe/chat_template.hpp"
 #include "troupe/error.hpp"
 #include "troupe/options.hpp"
 #include "troupe/tokenizer.hpp"
@@ -28,7 +29,7 @@ struct ModelInfo {
   std::uint32_t context_tokens = 0;  ///< as the file states it
   std::uint32_t layers = 0;
   std::uint32_t width = 0;
-  std::string chat_template;  ///< the template text in the file; empty if none
+  std::string chat_template;  ///< its text: ModelOptions::chat_template, or the file's; empty if none
 };
 
 /// Called during loading with the share that is done, from 0 before the file is opened to 1, at most some
@@ -42,7 +43,8 @@ struct ModelParts;  // internal: src/model/model_parts.hpp
 class Model {
  public:
   /// Opens a .gguf, SmallMind .smnd or llama2.c .bin file. The file is not trusted. Errors: io, bad_file,
-  /// unsupported, bad_argument (options.tokenizer is missing, not wanted or of another model), too_large
+  /// unsupported, bad_argument (options.tokenizer is missing, not wanted or of another model;
+  /// options.chat_template does not parse), too_large
   /// (needs more memory than the process may use; the message has the sum), cancelled.
   static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& path,
                                                    const ModelOptions& options = {},
@@ -69,6 +71,19 @@ class Model {
 
   const ModelInfo& info() const noexcept;
   const Tokenizer& tokenizer() const noexcept;
+
+  /// The prompt that the model's chat template makes of a conversation. Files with a template of their own
+  /// for tools
+  /// ("tool_use") have it used when there are tools. Errors: unsupported (the model has no template),
+  /// bad_file (the file's template does not parse; the model is usable otherwise), and those of
+  /// ChatTemplate::render().
+  Result<RenderedChat> render_chat(const ChatPrompt& chat) const;
+
+  /// The same as tokens: special tokens are parsed out of the template's own text only, and there is one BOS
+  /// in front where the vocabulary adds one. This is what an Engine makes of a ChatPrompt. Errors: also those
+  /// of Tokenizer::encode().
+  Result<std::vector<Token>> encode_chat(const ChatPrompt& chat) const;
+
   const ModelParts& parts() const noexcept { return *parts_; }
 
  private:

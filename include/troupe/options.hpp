@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 namespace troupe {
 
@@ -12,6 +13,16 @@ enum class KvPrecision : std::uint8_t {
   automatic,  ///< f32 for models whose weights are all F32, f16 for the others
   f32,
   f16,
+};
+
+/// What one rendering of a chat template may take. A template comes with a model file and is not trusted;
+/// these are far above what templates need, and end a hostile one within about a second.
+struct ChatTemplateLimits {
+  std::size_t template_bytes_max = 1U << 20;  ///< of its text; the longest in use have some 30 KB
+  std::uint64_t steps_max = 20'000'000;    ///< expressions, statements, items, 32 bytes copied, 4 looked at
+  std::size_t text_bytes_max = 64U << 20;  ///< of the prompt, and of every text on the way
+  std::size_t memory_bytes_max = 128U << 20;  ///< of all values alive at once, the messages included
+  std::uint32_t depth_max = 1000;             ///< calls, blocks, operators and data within each other
 };
 
 struct ModelOptions {
@@ -23,6 +34,8 @@ struct ModelOptions {
   /// Opens a llama2.c checkpoint even when its tokenizer.bin is not found; it then works with token ids only.
   bool vocabulary_optional = false;
   std::uint32_t threads = 0;  ///< for repacking weights at load; 0: what the process may really use
+  /// The text of a chat template (Jinja) to use in place of the file's. Empty: the file's, if it has one.
+  std::string chat_template = {};
 };
 
 struct EngineOptions {

@@ -17,9 +17,18 @@ namespace troupe {
 /// A token id: an index into the vocabulary, 0 .. vocab_size - 1.
 using Token = std::int32_t;
 
+/// The bytes begin .. end of a text.
+struct TextRange {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
 struct EncodeOptions {
   bool add_special = false;    ///< put BOS in front and EOS behind where the vocabulary asks for it
   bool parse_special = false;  ///< recognise control tokens written out in the text; never for user text
+  /// With parse_special: only those that lie wholly in one of these ranges, which are ascending and apart
+  /// from each other. nullopt: anywhere. The rest of the text is encoded as if there were no ranges.
+  std::optional<std::span<const TextRange>> special_ranges = {};
 };
 
 /// One vocabulary with its algorithm. Immutable after loading, so every member may be called from any

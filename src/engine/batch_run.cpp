@@ -1,6 +1,7 @@
 #include "engine/batch_run.hpp"
 
 #include <algorithm>
+#include <deque>
 
 #include "base/try.hpp"
 #include "engine/listeners.hpp"
@@ -8,69 +9,86 @@
 namespace troupe {
 namespace {
 
-/// How long BatchOptions::on_progress waits to be called again: how soon a caller can give up.
+/// How long BatchOptions::on_progress waits to be called again: how soon a caller can give up. Also how soon
+/// a source that had nothing is asked again.
 constexpr auto progress_interval = std::chrono::milliseconds(50);
 
 class BatchRun {
  public:
-  BatchRun(std::span<const GenerationRequest> requests, const BatchOptions& options,
-           const BatchEngine& engine)
-      : requests_(requests),
-        options_(options),
-        engine_(engine),
-        results_(requests.size()),
-        running_(requests.size(), 0) {}
+  BatchRun(const BatchSource& source, const BatchOptions& options, const BatchEngine& engine,
+           const BatchSink& sink)
+      : source_(source), options_(options), engine_(engine), sink_(sink) {}
 
   ~BatchRun() { cancel_running(); }
   BatchRun(const BatchRun&) = delete;
   BatchRun& operator=(const BatchRun&) = delete;
 
-  std::vector<Result<Generation>> run(std::size_t parallelism_max) {
+  std::size_t run(std::size_t parallelism_max) {
     std::optional<TimePoint> retry;  // of the request that the full queue refused
-    while (completed_ < requests_.size()) {
+    while (true) {
       const TimePoint now = std::chrono::steady_clock::now();
       if (given_up_ || (retry && now >= *retry)) retry.reset();
-      while (next_ < requests_.size() && in_flight_ < parallelism_max && !retry) retry = start_next();
-      if (completed_ == requests_.size()) break;
+      bool source_empty = false;  // for now
+      while (in_flight_ < parallelism_max && !retry && has_next(source_empty)) retry = start_next();
+      if (exhausted_ && next_ == nullptr && pending_.empty()) return reported_;
       std::optional<TimePoint> until = retry;
-      if (options_.on_progress && !given_up_) {
+      if (source_empty || (options_.on_progress && !given_up_)) {
         until = std::min(now + progress_interval, retry.value_or(TimePoint::max()));
       }
       if (auto item = inbox_->take(until)) {
         --in_flight_;
-        running_[item->index] = 0;
+        pending_[item->index - reported_].running = 0;
         retry.reset();  // one of our own has left: there may be room now
         complete(item->index, std::move(item->result));
       } else {
         report_progress();
       }
     }
-    std::vector<Result<Generation>> results;
-    results.reserve(results_.size());
-    for (auto& result : results_) results.push_back(*std::move(result));
-    return results;
   }
 
  private:
-  /// Submits the next request. When the queue is full, says when to try it again.
+  struct Pending {          // read, and its result not handed out yet
+    RequestId running = 0;  // 0: not in flight
+    std::optional<Result<Generation>> result;
+  };
+
+  std::size_t read() const { return reported_ + pending_.size(); }
+
+  /// Whether there is a request to start; reads it if need be.
+  bool has_next(bool& source_empty) {
+    if (next_ != nullptr) return true;
+    if (given_up_ && !source_.total) exhausted_ = true;
+    if (exhausted_ || pending_.size() >= source_.pending_max) return false;
+    if (source_.ready && !source_.ready()) {
+      source_empty = true;
+      return false;
+    }
+    next_ = source_.next();
+    exhausted_ = next_ == nullptr;
+    if (exhausted_) return false;
+    pending_.emplace_back();
+    return true;
+  }
+
+  /// Submits the next request, the last that was read. When the queue is full, says when to try it again.
   std::optional<TimePoint> start_next() {
-    const std::size_t index = next_;
+    const std::size_t index = read() - 1;
     if (given_up_) {
-      ++next_;
+      next_ = nullptr;
       Generation none;
       none.finish_reason = FinishReason::cancelled;
       complete(index, std::move(none));
       return std::nullopt;
     }
     const auto listener = std::make_shared<BatchListener>(inbox_, index);
-    const Result<RequestId> admitted = submit(index, listener);
+    const Result<RequestId> admitted = submit(listener);
     if (!admitted && admitted.error().code == Errc::queue_full) {
       return std::chrono::steady_clock::now() + std::chrono::milliseconds(admitted.error().retry_after_ms);
     }
-    ++next_;
+    next_ = nullptr;
     next_work_ = nullptr;
     if (admitted || !listener->claim_answer()) {
-      running_[index] = admitted ? *admitted : 0;
+      pending_.back().running = admitted ? *admitted : 0;
       ++in_flight_;  // its answer comes, or has come, through the inbox
     } else {
       complete(index, admitted.error());
@@ -78,55 +96,59 @@ class BatchRun {
     return std::nullopt;
   }
 
-  Result<RequestId> submit(std::size_t index, const std::shared_ptr<StreamListener>& listener) {
+  Result<RequestId> submit(const std::shared_ptr<StreamListener>& listener) {
     if (!next_work_) {
-      TROUPE_TRY(next_work_, engine_.make_work(requests_[index]));
+      TROUPE_TRY(next_work_, engine_.make_work(*next_));
     }
-    return engine_.submit(requests_[index], next_work_, listener);
+    return engine_.submit(*next_, next_work_, listener);
   }
 
   void complete(std::size_t index, Result<Generation> result) {
-    results_[index].emplace(std::move(result));
+    pending_[index - reported_].result.emplace(std::move(result));
     ++completed_;
-    while (reported_ < results_.size() && results_[reported_]) {
-      if (options_.on_result) options_.on_result(reported_, *results_[reported_]);
+    while (!pending_.empty() && pending_.front().result) {
+      if (options_.on_result) options_.on_result(reported_, *pending_.front().result);
+      sink_(reported_, *std::move(pending_.front().result));
+      pending_.pop_front();
       ++reported_;
     }
     report_progress();
   }
 
   void report_progress() {
-    if (given_up_ || !options_.on_progress || options_.on_progress(completed_, requests_.size())) return;
+    if (given_up_ || !options_.on_progress) return;
+    const std::size_t known = exhausted_ ? read() : 0;
+    if (options_.on_progress(completed_, source_.total.value_or(known))) return;
     given_up_ = true;
     cancel_running();
   }
 
   void cancel_running() {
-    for (const RequestId request : running_) {
-      if (request != 0) engine_.cancel(request);
+    for (const Pending& pending : pending_) {
+      if (pending.running != 0) engine_.cancel(pending.running);
     }
   }
 
-  std::span<const GenerationRequest> requests_;
+  const BatchSource& source_;
   const BatchOptions& options_;
   const BatchEngine& engine_;
+  const BatchSink& sink_;
   std::shared_ptr<BatchInbox> inbox_ = std::make_shared<BatchInbox>();
-  std::vector<std::optional<Result<Generation>>> results_;
-  std::vector<RequestId> running_;         // by index; 0: not in flight
-  std::shared_ptr<const Work> next_work_;  // of the next request, encoded once however often it is submitted
-  std::size_t next_ = 0;                   // to submit
+  std::deque<Pending> pending_;
+  const GenerationRequest* next_ = nullptr;  // read, and not submitted yet
+  std::shared_ptr<const Work> next_work_;    // its, encoded once however often it is submitted
   std::size_t in_flight_ = 0;
   std::size_t completed_ = 0;
-  std::size_t reported_ = 0;  // through on_result
+  std::size_t reported_ = 0;  // through on_result: the index of pending_.front()
+  bool exhausted_ = false;    // the source has no more
   bool given_up_ = false;
 };
 
 }  // namespace
 
-std::vector<Result<Generation>> run_batch(std::span<const GenerationRequest> requests,
-                                          const BatchOptions& options, const BatchEngine& engine,
-                                          std::size_t parallelism_max) {
-  return BatchRun(requests, options, engine).run(parallelism_max);
+std::size_t run_batch(const BatchSource& source, const BatchOptions& options, const BatchEngine& engine,
+                      std::size_t parallelism_max, const BatchSink& sink) {
+  return BatchRun(source, options, engine, sink).run(parallelism_max);
 }
 
 }  // namespace troupe

@@ -78,6 +78,7 @@ struct Engine::Impl final : StreamHost {
   /// answer.
   Result<RequestId> submit(const GenerationRequest& request, std::shared_ptr<const Work> work,
                            std::uint32_t window_tokens, const std::shared_ptr<StreamListener>& listener) {
+    if (auto full = refused_for_full_queue()) return *std::move(full);
     Submission submission = submission_of(request, window_tokens);
     submission.work = std::move(work);
     submission.sink = sink;
@@ -97,10 +98,23 @@ struct Engine::Impl final : StreamHost {
 
   Result<RequestId> submit(const GenerationRequest& request, std::uint32_t window_tokens,
                            const std::shared_ptr<StreamListener>& listener) {
+    if (auto full = refused_for_full_queue()) return *std::move(full);  // before its prompt is encoded
     return guarded("submitting a request", [&]() -> Result<RequestId> {
-      TROUPE_TRY(auto work, make_work(request, model->tokenizer()));
+      TROUPE_TRY(auto work, make_work(request, *model));
       return submit(request, std::move(work), window_tokens, listener);
     });
+  }
+
+  /// The router's refusal, as it last said it: an overload is turned away by those who bring it, and the
+  /// actors get on with what they have admitted.
+  std::optional<Error> refused_for_full_queue() {
+    const std::uint32_t retry_ms = counters->queue_retry_ms;
+    if (retry_ms == 0) return std::nullopt;
+    bump(counters->refusals[static_cast<std::size_t>(Errc::queue_full)]);
+    return Error{Errc::queue_full,
+                 "the queue is full with " + std::to_string(counters->requests_queued) +
+                     " requests; retry in " + std::to_string(retry_ms) + " ms",
+                 retry_ms};
   }
 
   void begin(const GenerationRequest& request, std::uint32_t window_tokens,
@@ -120,6 +134,11 @@ struct Engine::Impl final : StreamHost {
     caf::anon_send(router, Consumed{request, tokens});
   }
   const EngineOptions& stream_options() const override { return options; }
+
+  std::size_t parallelism(const BatchOptions& batch_options) const {
+    return batch_options.parallelism_max != 0 ? batch_options.parallelism_max : options.pool_max;
+  }
+  std::size_t batch(const BatchSource& source, const BatchOptions& batch_options, const BatchSink& results);
 
   void stop() {
     std::call_once(stopped, [this] {
@@ -281,19 +300,44 @@ std::vector<GenerationRequest> Engine::seeded_requests(std::span<const std::stri
   return requests;
 }
 
-std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest> requests,
-                                              const BatchOptions& options) {
+std::size_t Engine::Impl::batch(const BatchSource& source, const BatchOptions& batch_options,
+                                const BatchSink& results) {
   BatchEngine engine;
   engine.make_work = [this](const GenerationRequest& request) {
-    return make_work(request, impl_->model->tokenizer());
+    return make_work(request, *model);
   };
   engine.submit = [this](const GenerationRequest& request, const std::shared_ptr<const Work>& work,
                          const std::shared_ptr<StreamListener>& listener) {
-    return impl_->submit(request, work, 0, listener);
+    return submit(request, work, 0, listener);
   };
-  engine.cancel = [this](RequestId request) { impl_->cancel(request); };
-  return run_batch(requests, options, engine,
-                   options.parallelism_max != 0 ? options.parallelism_max : impl_->options.pool_max);
+  engine.cancel = [this](RequestId request) { cancel(request); };
+  return run_batch(source, batch_options, engine, parallelism(batch_options), results);
+}
+
+std::vector<Result<Generation>> Engine::batch(std::span<const GenerationRequest> requests,
+                                              const BatchOptions& options) {
+  std::vector<Result<Generation>> results;
+  results.reserve(requests.size());
+  std::size_t next = 0;
+  BatchSource source;
+  source.next = [&] { return next < requests.size() ? &requests[next++] : nullptr; };
+  source.total = requests.size();
+  impl_->batch(source, options,
+               [&](std::size_t, Result<Generation> result) { results.push_back(std::move(result)); });
+  return results;
+}
+
+std::size_t Engine::batch(const std::function<std::optional<GenerationRequest>()>& next,
+                          const BatchOptions& options) {
+  std::optional<GenerationRequest> request;
+  BatchSource source;
+  source.next = [&]() -> const GenerationRequest* {
+    request = next();
+    return request ? &*request : nullptr;
+  };
+  source.ready = options.ready;
+  source.pending_max = options.pending_max != 0 ? options.pending_max : 4 * impl_->parallelism(options);
+  return impl_->batch(source, options, [](std::size_t, const Result<Generation>&) {});
 }
 
 EngineDoor::EngineDoor(Engine& engine) : host_(engine.impl_) {}

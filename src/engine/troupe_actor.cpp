@@ -253,7 +253,8 @@ class TroupeState {
 
   void drain_router(std::uint32_t drain_ms, const caf::error& reason) {
     self_->request(router_, caf::infinite, Drain{drain_ms})
-        .then([this, reason](Drained) { leave(reason); }, [this, reason](caf::error&) { leave(reason); });
+        .then([this, reason](Drained) { leave(reason); },
+              [](caf::error&) {});  // the router has died, which down() is about to hear
   }
 
   void leave(const caf::error& reason) {

@@ -47,7 +47,7 @@ Result<std::shared_ptr<const Model>> load_model(const Checkpoint& checkpoint, co
                                                 const ModelOptions& options, const LoadProgress& progress) {
   auto parts = std::make_unique<ModelParts>();
   TROUPE_TRY(parts->config, read_config(checkpoint));
-  const std::uint64_t bytes = weight_bytes(checkpoint);
+  TROUPE_TRY(const std::uint64_t bytes, check_weights(checkpoint, parts->config));
   TROUPE_TRY_STATUS(fits_memory(bytes));
   TROUPE_TRY(parts->tokenizer, load_tokenizer(checkpoint));
   if (parts->tokenizer->vocab_size() > parts->config.vocab_size) {
@@ -57,6 +57,9 @@ Result<std::shared_ptr<const Model>> load_model(const Checkpoint& checkpoint, co
                      " rows",
                  0};
   }
+  TROUPE_TRY(ChatFormat chat,
+             ChatFormat::read(checkpoint.metadata, *parts->tokenizer, options.chat_template));
+  parts->chat = std::make_unique<const ChatFormat>(std::move(chat));
   ThreadPool pool(options.threads);
   TROUPE_TRY(parts->weights, load_weights(checkpoint, parts->config, pool, progress));
 
@@ -75,8 +78,7 @@ Result<std::shared_ptr<const Model>> load_model(const Checkpoint& checkpoint, co
   info.context_tokens = parts->config.context_tokens;
   info.layers = parts->config.layers;
   info.width = parts->config.width;
-  TROUPE_TRY(const auto chat_template, checkpoint.metadata.get_string("tokenizer.chat_template"));
-  info.chat_template = chat_template.value_or("");
+  info.chat_template = parts->chat->source();
   return std::make_shared<const Model>(std::move(parts));
 }
 
@@ -128,6 +130,12 @@ const ModelInfo& Model::info() const noexcept {
 }
 const Tokenizer& Model::tokenizer() const noexcept {
   return *parts_->tokenizer;
+}
+Result<RenderedChat> Model::render_chat(const ChatPrompt& chat) const {
+  return parts_->chat->render(chat);
+}
+Result<std::vector<Token>> Model::encode_chat(const ChatPrompt& chat) const {
+  return parts_->chat->encode(chat);
 }
 
 }  // namespace troupe

@@ -5,6 +5,7 @@
 
 #include "model/config.hpp"
 #include "model/weights.hpp"
+#include "template/chat_format.hpp"
 #include "troupe/model.hpp"
 
 namespace troupe {
@@ -16,6 +17,7 @@ struct ModelParts {
   ModelConfig config;
   Weights weights;
   std::unique_ptr<const Tokenizer> tokenizer;
+  std::unique_ptr<const ChatFormat> chat;  // refers to the tokenizer
 };
 
 /// A model from an opened checkpoint: what Model::open() does behind the file. `name` is used where the

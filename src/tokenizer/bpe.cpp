@@ -183,7 +183,7 @@ Result<std::vector<Token>> BpeTokenizer::encode(std::string_view text, EncodeOpt
   out.reserve(text.size() / 4 + 2);  // about what prose takes
   if (options.add_special && adds_bos()) out.push_back(*bos());
   Encoder encoder(*this, out);
-  for (const SpelledTokens::Part& part : spelled().split(text, options.parse_special)) {
+  for (const SpelledTokens::Part& part : spelled().split(text, options)) {
     if (part.token) {
       out.push_back(*part.token);
     } else {

@@ -58,7 +58,7 @@ CharTokenizer::CharTokenizer(Vocabulary vocabulary_in) : VocabularyTokenizer(std
 Result<std::vector<Token>> CharTokenizer::encode(std::string_view text, EncodeOptions options) const {
   std::vector<Token> out;
   if (options.add_special && adds_bos()) out.push_back(*bos());
-  for (const SpelledTokens::Part& part : spelled().split(text, options.parse_special)) {
+  for (const SpelledTokens::Part& part : spelled().split(text, options)) {
     if (part.token) {
       out.push_back(*part.token);
       continue;

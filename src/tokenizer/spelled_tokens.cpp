@@ -1,6 +1,7 @@
 #include "tokenizer/spelled_tokens.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <queue>
 #include <tuple>
 
@@ -30,6 +31,16 @@ struct LessUrgent {
   }
 };
 
+/// How many bytes from `at` on a control token may take up.
+std::size_t special_bytes_at(std::size_t at, const EncodeOptions& options) {
+  if (!options.parse_special) return 0;
+  if (!options.special_ranges) return std::numeric_limits<std::size_t>::max();
+  const auto& ranges = *options.special_ranges;
+  const auto range =
+      std::partition_point(ranges.begin(), ranges.end(), [at](const TextRange& r) { return r.end <= at; });
+  return range == ranges.end() || range->begin > at ? 0 : range->end - at;
+}
+
 bool is_found_by_spelling(TokenType type) {
   return type == TokenType::user_defined || type == TokenType::control || type == TokenType::unknown;
 }
@@ -57,7 +68,7 @@ SpelledTokens::SpelledTokens(const Vocabulary& vocabulary) : vocabulary_(vocabul
 }
 
 std::optional<Token> SpelledTokens::longest_at(std::string_view text, std::size_t at, std::size_t bytes_max,
-                                               bool parse_special) const {
+                                               std::size_t special_bytes_max) const {
   bytes_max = std::min(bytes_max, text.size() - at);
   if (bytes_max == 0) return std::nullopt;
   std::optional<Token> longest;
@@ -66,7 +77,7 @@ std::optional<Token> SpelledTokens::longest_at(std::string_view text, std::size_
   for (std::size_t depth = 1; range.begin < range.end; ++depth) {
     const Token first = sorted_[range.begin];
     if (vocabulary_.spelling(first).size() == depth) {
-      if (parse_special || vocabulary_.type(first) == TokenType::user_defined) longest = first;
+      if (depth <= special_bytes_max || vocabulary_.type(first) == TokenType::user_defined) longest = first;
       ++range.begin;
     }
     if (depth == bytes_max) break;
@@ -93,11 +104,12 @@ std::size_t SpelledTokens::end_of_dropped_space(std::string_view text, std::size
   return at;
 }
 
-std::vector<SpelledTokens::Part> SpelledTokens::split(std::string_view text, bool parse_special) const {
+std::vector<SpelledTokens::Part> SpelledTokens::split(std::string_view text,
+                                                      const EncodeOptions& options) const {
   if (text.empty()) return {};
   std::priority_queue<Match, std::vector<Match>, LessUrgent> queue;
   const auto look_at = [&](std::size_t at, std::size_t bytes_max) {
-    if (const auto token = longest_at(text, at, bytes_max, parse_special)) {
+    if (const auto token = longest_at(text, at, bytes_max, special_bytes_at(at, options))) {
       queue.push({at, vocabulary_.spelling(*token).size(), *token});
     }
   };

@@ -25,19 +25,20 @@ class SpelledTokens {
   };
 
   /// The whole of `text` in order, but the white space that a token drops behind it; no part empty, no two
-  /// neighbours without a token. Where spellings
-  /// overlap the longest anywhere in the text wins, then the lower id, then the one further left: the
-  /// order in which llama.cpp looks for them. Time n log n for a text of n bytes.
-  std::vector<Part> split(std::string_view text, bool parse_special) const;
+  /// neighbours without a token. Control tokens are found where `options` say so, user-defined ones anywhere.
+  /// Where spellings overlap the longest anywhere in the text wins, then the lower id, then the one further
+  /// left: the order in which llama.cpp looks for them. Time n log n for a text of n bytes.
+  std::vector<Part> split(std::string_view text, const EncodeOptions& options) const;
 
  private:
   struct Range {
     std::uint32_t begin = 0, end = 0;
   };
 
-  /// The longest token spelled at `at`, taking up at most `bytes_max` bytes.
+  /// The longest token spelled at `at`, taking up at most `bytes_max` bytes; control tokens at most
+  /// `special_bytes_max`.
   std::optional<Token> longest_at(std::string_view text, std::size_t at, std::size_t bytes_max,
-                                  bool parse_special) const;
+                                  std::size_t special_bytes_max) const;
 
   std::size_t end_of_dropped_space(std::string_view text, std::size_t at, Token token,
                                    const std::vector<bool>& taken) const;

@@ -229,7 +229,7 @@ Result<std::vector<Token>> SpmTokenizer::encode(std::string_view text, EncodeOpt
   if (options.add_special && adds_bos()) out.push_back(*bos());
   Merger merger(*this, out);
   bool space_before = vocabulary().adds_space_prefix;
-  for (const SpelledTokens::Part& part : spelled().split(text, options.parse_special)) {
+  for (const SpelledTokens::Part& part : spelled().split(text, options)) {
     if (part.token) {
       out.push_back(*part.token);
       space_before = vocabulary().adds_space_prefix;

@@ -191,6 +191,8 @@ bool is_end_mark(std::string_view spelling) noexcept {
                                                "<end_of_utterance>",
                                                "<eos>",
                                                "<|endofturn|>",
+                                               "[|endofturn|]",
+                                               "<|END_OF_TURN_TOKEN|>",
                                                "<｜end▁of▁sentence｜>"};
   return std::find(std::begin(marks), std::end(marks), spelling) != std::end(marks);
 }

@@ -151,10 +151,12 @@ TEST_CASE("the queue refuses beyond its bound of requests or tokens", "[actors]"
   CHECK_FALSE(queue.push({2, 41, Priority::normal, "", epoch}));
   CHECK(queue.push({2, 40, Priority::normal, "", epoch}));
   CHECK_FALSE(queue.push({3, 0, Priority::normal, "", epoch}));
+  CHECK(queue.full());
   CHECK(queue.tokens_before(30) == 50);  // one request of two must leave
   CHECK(queue.tokens_before(90) == 90);
   CHECK(queue.erase(1));
   CHECK_FALSE(queue.erase(1));
+  CHECK_FALSE(queue.full());
   CHECK(queue.requests() == 1);
   CHECK(queue.tokens() == 40);
   AdmissionQueue small(2, 10);

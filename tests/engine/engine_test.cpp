@@ -222,7 +222,116 @@ TEST_CASE("a batch larger than the queue waits instead of failing", "[engine]") 
   BatchOptions batch;
   batch.parallelism_max = 30;
   for (const auto& result : engine->batch(requests, batch)) CHECK(result.ok());
-  CHECK(engine->batch({}, batch).empty());
+  CHECK(engine->batch(std::span<const GenerationRequest>(), batch).empty());
+}
+
+TEST_CASE(
+    "a batch that reads its requests answers as one that has them, and reads no further ahead than it may",
+    "[engine]") {
+  const auto engine = start();
+  auto requests = Engine::seeded_requests(prompts(60), {});
+  for (std::size_t i = 0; i < requests.size(); ++i)
+    requests[i].options.max_tokens = i == 7 ? 300 : static_cast<std::uint32_t>(1 + i % 5);  // one takes long
+  requests[20].options.sampling.top_p = 9;
+  const auto want = engine->batch(requests);
+
+  std::size_t read = 0, handed_out = 0, ahead = 0, ended_at = 0;
+  BatchOptions options;
+  options.parallelism_max = 4;
+  options.pending_max = 6;
+  options.on_result = [&](std::size_t index, const Result<Generation>& result) {
+    REQUIRE(index == handed_out++);
+    REQUIRE(result.ok() == want[index].ok());
+    if (result) CHECK(result->tokens == want[index]->tokens);
+  };
+  options.on_progress = [&](std::size_t completed, std::size_t total) {
+    CHECK(completed <= read);
+    CHECK((total == 0 || total == 60));
+    ended_at = total;
+    return true;
+  };
+  const auto next = [&]() -> std::optional<GenerationRequest> {
+    ahead = std::max(ahead, read - handed_out);
+    if (read == requests.size()) return std::nullopt;
+    return requests[read++];
+  };
+  CHECK(engine->batch(next, options) == 60);
+  CHECK(handed_out == 60);
+  CHECK(ended_at == 60);
+  CHECK(ahead < 6);
+  CHECK(engine->batch([] { return std::nullopt; }) == 0);
+}
+
+TEST_CASE("a batch hands results out while its source has nothing to say", "[engine]") {
+  const auto engine = start();
+  std::size_t read = 0, handed_out = 0;
+  BatchOptions options;
+  options.ready = [&] { return read == handed_out; };  // whoever asks wants the last answer first
+  options.on_result = [&](std::size_t, const Result<Generation>&) { ++handed_out; };
+  const auto next = [&]() -> std::optional<GenerationRequest> {
+    REQUIRE(read == handed_out);
+    if (read == 5) return std::nullopt;
+    ++read;
+    return request("question", 3);
+  };
+  CHECK(engine->batch(next, options) == 5);
+  CHECK(handed_out == 5);
+}
+
+TEST_CASE("a batch that is given up reads no further", "[engine]") {
+  const auto engine = start();
+  std::size_t read = 0, cancelled = 0;
+  BatchOptions options;
+  options.on_progress = [](std::size_t completed, std::size_t) { return completed < 3; };
+  options.on_result = [&](std::size_t, const Result<Generation>& result) {
+    REQUIRE(result);
+    cancelled += result->finish_reason == FinishReason::cancelled;
+  };
+  const auto next = [&]() -> std::optional<GenerationRequest> {
+    ++read;
+    return request("endless", 400);
+  };
+  CHECK(engine->batch(next, options) == read);
+  CHECK(cancelled > 0);
+  CHECK(read < 100);
+}
+
+TEST_CASE("a stream whose reader went to sleep ends with an error that says so", "[engine]") {
+  EngineOptions engine_options;
+  engine_options.reader_stall_ms_max = 20;
+  engine_options.stream_window_tokens = 4;
+  const auto engine = start(engine_options);
+  auto stream = engine->open_stream(request("x", 100));
+  REQUIRE(stream);
+  while (engine->stats().reader_stalls == 0) std::this_thread::sleep_for(1ms);
+  const auto result = stream->result();
+  REQUIRE_FALSE(result);
+  CHECK(result.error().code == Errc::reader_stalled);
+  CHECK(engine->stats().requests_failed == 1);
+}
+
+TEST_CASE("a full queue refuses at once, by when it will have room, and has room again", "[engine]") {
+  EngineOptions options;
+  options.pool_max = 1;
+  options.queue_requests_max = 2;
+  options.stream_window_tokens = 4;
+  const auto engine = start(options);
+  auto running = engine->open_stream(request("a", 100));
+  REQUIRE(running);
+  auto first = engine->generate(request("b", 3));
+  auto second = engine->generate(request("c", 3));
+  for (int i = 0; i < 3; ++i) {
+    const auto refused = engine->open_stream(request("d", 3));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Errc::queue_full);
+    CHECK(refused.error().retry_after_ms >= 50);
+    CHECK(refused.error().message.find("full with 2 requests") != std::string::npos);
+  }
+  CHECK(engine->stats().requests_refused == 3);
+  running->cancel();
+  CHECK(first.get());
+  CHECK(second.get());
+  CHECK(engine->generate(request("e", 3)).get());
 }
 
 TEST_CASE("a batch that is given up ends every prompt as cancelled", "[engine]") {

@@ -6,6 +6,7 @@
 #include <map>
 #include <sstream>
 
+#include "engine/reader_credit.hpp"
 #include "support/catch.hpp"
 #include "support/check_has.hpp"
 #include "support/toy_model.hpp"
@@ -66,6 +67,21 @@ std::map<std::string, double> parse_exposition(const std::string& text) {
 }
 
 }  // namespace
+
+TEST_CASE("a reader reports in halves of its window, and sooner when it is slow", "[engine]") {
+  const auto begin = ReaderCredit::Clock::now();
+  ReaderCredit credit(8, 8000);
+  CHECK(credit.take(begin) == 0);
+  CHECK(credit.take(begin) == 0);
+  CHECK(credit.take(begin) == 0);
+  CHECK(credit.take(begin) == 4);
+  CHECK(credit.take(begin + std::chrono::milliseconds(500)) == 0);
+  CHECK(credit.take(begin + std::chrono::milliseconds(1100)) == 2);
+  ReaderCredit patient(8, 0);
+  for (int i = 0; i < 3; ++i) CHECK(patient.take(begin + std::chrono::hours(i)) == 0);
+  CHECK(patient.take(begin) == 4);
+  CHECK(ReaderCredit(1, 0).take(begin) == 1);
+}
 
 TEST_CASE("percentiles are interpolated within their bucket and end at the last bound", "[metrics]") {
   const auto h = histogram({1, 2, 4}, {10, 0, 10, 0}, 40);

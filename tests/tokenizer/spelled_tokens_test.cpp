@@ -16,7 +16,7 @@ using Part = std::pair<std::string, Token>;  // -1: text
 
 std::vector<Part> parts_of(const Vocabulary& v, std::string_view text, bool parse_special) {
   std::vector<Part> parts;
-  for (const auto& part : SpelledTokens(v).split(text, parse_special)) {
+  for (const auto& part : SpelledTokens(v).split(text, {.parse_special = parse_special})) {
     parts.emplace_back(part.text, part.token.value_or(-1));
   }
   return parts;
@@ -86,4 +86,26 @@ TEST_CASE("spelled tokens: of equal spellings the lowest id is found", "[tokeniz
   add_token(v, "<a>", 0, TokenType::user_defined);
   add_token(v, "<a>", 0, TokenType::user_defined);
   CHECK(parts_of(v, "x<a>", false) == std::vector<Part>{{"x", -1}, {"<a>", 1}});
+}
+
+TEST_CASE("spelled tokens: control tokens are found only inside the ranges that are given", "[tokenizer]") {
+  Vocabulary v;
+  add_token(v, "<c>", 0, TokenType::control);
+  add_token(v, "<u>", 0, TokenType::user_defined);
+  add_token(v, "<", 0, TokenType::control);
+  const std::string text = "<c><u><c>";
+  const auto parts = [&](std::vector<TextRange> ranges) {
+    std::vector<Part> out;
+    for (const auto& part : SpelledTokens(v).split(text, {.parse_special = true, .special_ranges = ranges})) {
+      out.emplace_back(part.text, part.token.value_or(-1));
+    }
+    return out;
+  };
+  CHECK(parts({}) == std::vector<Part>{{"<c>", -1}, {"<u>", 1}, {"<c>", -1}});
+  CHECK(parts({{0, 9}}) == std::vector<Part>{{"<c>", 0}, {"<u>", 1}, {"<c>", 0}});
+  CHECK(parts({{0, 3}}) == std::vector<Part>{{"<c>", 0}, {"<u>", 1}, {"<c>", -1}});
+  CHECK(parts({{6, 9}}) == std::vector<Part>{{"<c>", -1}, {"<u>", 1}, {"<c>", 0}});
+  // Not across the end of a range, nor over the gap between two.
+  CHECK(parts({{0, 2}, {6, 8}}) == std::vector<Part>{{"<", 2}, {"c>", -1}, {"<u>", 1}, {"<", 2}, {"c>", -1}});
+  CHECK(parts({{0, 1}, {1, 3}}).front() == Part{"<", 2});
 }

@@ -93,6 +93,54 @@ class Generate(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"no prompt in standard input", done.stderr)
 
+    def test_answers_go_out_while_prompts_still_come(self):
+        process = subprocess.Popen([TROUPE, "generate", MODEL, "--prompts", "-", "-n", "8", "--seed", "5", "--json"],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env=environment())
+        try:
+            for i, prompt in enumerate((b"Once", b"One day", b"Lily")):
+                process.stdin.write(b"\n" + prompt + b"\n")
+                process.stdin.flush()
+                answer = json.loads(process.stdout.readline())
+                self.assertEqual((answer["index"], answer["prompt"]), (i, prompt.decode()))
+                alone, = lines(self.ok("-p", prompt, "-n", "8", "--seed", str(5 + i), "--json"))
+                self.assertEqual(alone["tokens"], answer["tokens"])
+            out, err = process.communicate(timeout=LIMIT_S)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self.assertEqual((process.returncode, out), (0, b""))
+        self.assertIn(b"left out 3 empty lines of standard input", err)
+
+    def test_prompts_without_an_end_are_not_read_at_once(self):
+        process = subprocess.Popen([TROUPE, "generate", MODEL, "--prompts", "-", "-n", "1", "--json", "--parallel", "2"],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env=environment())
+        os.set_blocking(process.stdin.fileno(), False)
+        written = 0
+        try:
+            # Nobody reads the answers: what it takes in is bounded, or this would go on for ever.
+            deadline = time.monotonic() + LIMIT_S
+            idle_since = time.monotonic()
+            while time.monotonic() - idle_since < 1:
+                self.assertLess(time.monotonic(), deadline)
+                try:
+                    written += os.write(process.stdin.fileno(), b"Once upon a time there was a prompt\n" * 100)
+                    idle_since = time.monotonic()
+                except BlockingIOError:
+                    time.sleep(0.01)
+            self.assertLess(written, 16 << 20)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=LIMIT_S)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self.assertEqual((process.returncode, err), (130, b""))
+        answers = [json.loads(line) for line in out.decode().splitlines()]
+        self.assertEqual([a["index"] for a in answers], list(range(len(answers))))
+
     def test_an_empty_prompt_is_a_prompt(self):
         answer, = lines(self.ok("-p", "", "-n", "5", "--json", *GREEDY))
         self.assertEqual(answer["tokens"], reference()[3]["greedy_tokens"][:5])

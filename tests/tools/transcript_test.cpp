@@ -101,10 +101,10 @@ TEST_CASE("saving replaces a transcript but nothing else", "[tools]") {
 TEST_CASE("an answer continues its message, and turns are lines of their own", "[tools]") {
   Conversation conversation;
   conversation.messages = {{"user", "Once upon"}, {"assistant", " a time."}, {"user", "Then"}};
-  CHECK(render_conversation(conversation) == "Once upon a time.\nThen");
+  CHECK(plain_text_of(conversation) == "Once upon a time.\nThen");
   conversation.system = "A story:";
-  CHECK(render_conversation(conversation) == "A story:\nOnce upon a time.\nThen");
+  CHECK(plain_text_of(conversation) == "A story:\nOnce upon a time.\nThen");
   conversation.messages[1].content = " a time.\n";
-  CHECK(render_conversation(conversation) == "A story:\nOnce upon a time.\nThen");
-  CHECK(render_conversation(Conversation{}).empty());
+  CHECK(plain_text_of(conversation) == "A story:\nOnce upon a time.\nThen");
+  CHECK(plain_text_of(Conversation{}).empty());
 }
