@@ -110,7 +110,8 @@ std::optional<TimePoint> Crew::next_start(bool generator_wanted, TimePoint now) 
   if (!batcher_) return batcher_not_before_;
   // One that could start already waits for something else, KV pages: waking up for it would be a busy wait.
   const bool later = generator_not_before_ > now;
-  if (generator_wanted && later && idle_.empty() && generators_.size() < pool_max_) return generator_not_before_;
+  if (generator_wanted && later && idle_.empty() && generators_.size() < pool_max_)
+    return generator_not_before_;
   return std::nullopt;
 }
 
