@@ -345,6 +345,22 @@ int run_generate(const Arguments& arguments) {
   if (!flags.chat && (!flags.system.empty() || !flags.model.chat_template.empty())) {
     return command_line.usage_error("--system and --chat-template go with --chat");
   }
+  Prompts prompts(std::move(flags.prompts));
+  if (!flags.prompt_file.empty()) {
+    auto file = PromptFile::open(flags.prompt_file);
+    if (!file) return report(file.error());
+    const std::string name = file->name();
+    prompts.add_file(*std::move(file));
+    // Until the handlers are there, Ctrl-C simply ends the program while it waits. Whether there is more than
+    // one prompt decides how answers look, unless they are JSON: those go out before a second prompt must
+    // come.
+    if (Status status = prompts.expect(flags.json ? 1 : 2); !status) return report(status.error());
+    if (prompts.known() == 0) {
+      prompts.tell_empty_lines();
+      return report({Errc::bad_argument, "there is no prompt in " + name});
+    }
+  }
+  const bool one = prompts.all_known() && prompts.known() == 1;
 
   install_signal_handlers(InterruptUse::once);
   const auto model = open_model(flags.model, flags.engine.options.threads);

@@ -196,6 +196,21 @@ TEST_CASE("a step that does not end is given up, and its requests go on elsewher
   CHECK(world.counters->kv_pages_used == 0);
 }
 
+TEST_CASE("a fresh batcher's step has all its time, whatever the number of the one that hung", "[actors]") {
+  EngineOptions options = pool_of(2);
+  options.step_stall_ms_max = 200;
+  World world(options);
+  world.ledger->during = [&](const StepBatch&) {
+    if (world.ledger->steps == 1) return let_pass(world, 1s);
+    let_pass(world, 100ms);  // slow, not stuck
+  };
+  world.submit(World::request(4, 5, 1));
+  world.settle();
+  CHECK(world.records[1].tokens.size() == 5);
+  CHECK(world.counters->stats().step_stalls == 1);
+  CHECK(world.batchers.size() == 2);
+}
+
 TEST_CASE("a request that hangs every step it is in gets its error and harms nobody", "[actors]") {
   constexpr std::size_t count = 6;
   constexpr Token poison = 284;
