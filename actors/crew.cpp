@@ -52,7 +52,6 @@ bool Crew::keep_batcher(TimePoint now, std::string& why) {
   if (batcher_ || failed() || now < batcher_not_before_) return true;
   try {
     lease_ = std::make_shared<StepLease>();
-    step_watch_ = StepWatch(milliseconds(step_stall_ms_max_));  // its steps are counted from 1 again
     batcher_ = spawn_.batcher(lease_);
     step_watch_ = StepWatch(milliseconds(step_stall_ms_max_));  // each batcher counts its steps from 1
   } catch (const std::exception& e) {
@@ -76,7 +75,6 @@ std::optional<std::vector<SequenceId>> Crew::give_up_stuck_batcher(TimePoint now
   // It counts no pages any more, and there may be no other that does.
   counters_->kv_pages_used.store(0, std::memory_order_relaxed);
   bump(counters_->step_stalls);
-  counters_->kv_pages_used.store(0, std::memory_order_relaxed);  // it has no say in this any more
   batcher_died("a step of " + std::to_string(sequences->size()) + " sequences did not end in " +
                    std::to_string(step_stall_ms_max_) + " ms, step_stall_ms_max",
                now);
@@ -112,7 +110,8 @@ std::optional<TimePoint> Crew::next_start(bool generator_wanted, TimePoint now) 
   if (!batcher_) return batcher_not_before_;
   // One that could start already waits for something else, KV pages: waking up for it would be a busy wait.
   const bool later = generator_not_before_ > now;
-  if (generator_wanted && later && idle_.empty() && generators_.size() < pool_max_) return generator_not_before_;
+  if (generator_wanted && later && idle_.empty() && generators_.size() < pool_max_)
+    return generator_not_before_;
   return std::nullopt;
 }
 

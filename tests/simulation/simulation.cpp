@@ -121,7 +121,9 @@ caf::resumable* job_of(const Handle& handle) {
 Simulation::Simulation(std::uint64_t seed, const std::shared_ptr<const Model>& model, bool trace)
     : scenario_(make_scenario(seed)),
       draws_(seed, 2),
-      check_(scenario_, *model, tracer(trace, [this] { return now(); }, check_.tally.trace)),
+      check_(scenario_, *model,
+             tracer(
+                 trace, [this] { return now(); }, check_.tally.trace)),
       system_(std::in_place, config_),
       scheduler_(static_cast<caf::scheduler::test_coordinator&>(system_->scheduler())),
       client_(std::in_place, *system_) {
@@ -251,7 +253,8 @@ void Simulation::submit(const PlannedRequest& plan) {
   submission.sink = sink_;
   submission.tag = stream.tag;
   ++arrived_;
-  if (drained_) return check_.admission(stream.tag, {0, Error{Errc::draining, "the router is gone", 0}}, now());
+  if (drained_)
+    return check_.admission(stream.tag, {0, Error{Errc::draining, "the router is gone", 0}}, now());
   asked_.push_back(stream.tag);
   (*client_)->send(router_, std::move(submission));
   if (plan.cancelled_after)

@@ -105,8 +105,8 @@ void StreamCheck::token(const StreamToken& m, TimePoint now) {
   if (plan.window_tokens == 0) return;
   const std::size_t ahead = stream.tokens.size() - stream.consumed;
   if (ahead > plan.window_tokens) {
-    violation(name_of(stream) + " is " + std::to_string(ahead) + " tokens ahead of its reader; its window has " +
-              std::to_string(plan.window_tokens));
+    violation(name_of(stream) + " is " + std::to_string(ahead) +
+              " tokens ahead of its reader; its window has " + std::to_string(plan.window_tokens));
   }
   if (ahead == plan.window_tokens) stream.full_since = now;
 }
@@ -187,9 +187,11 @@ void StreamCheck::check_tokens(const Stream& stream, bool whole, const std::stri
   const auto& got = stream.tokens;
   const bool prefix =
       got.size() <= want.tokens.size() && std::equal(got.begin(), got.end(), want.tokens.begin());
-  if (!prefix) violation(name_of(stream) + " " + how + " with tokens that it does not have when it runs alone");
+  if (!prefix)
+    violation(name_of(stream) + " " + how + " with tokens that it does not have when it runs alone");
   if (stream.plan->poisoned && !got.empty()) violation(name_of(stream) + " got tokens past its poison");
-  const bool text = whole ? stream.text == want.text : want.text.compare(0, stream.text.size(), stream.text) == 0;
+  const bool text =
+      whole ? stream.text == want.text : want.text.compare(0, stream.text.size(), stream.text) == 0;
   if (!text) violation(name_of(stream) + " " + how + " with a text that it does not have when it runs alone");
   if (whole && got.size() != want.tokens.size())
     violation(name_of(stream) + " " + how + " with " + std::to_string(got.size()) + " tokens of " +
