@@ -9,12 +9,14 @@
 
 namespace troupe {
 
-/// Each function notes the fault in the flight. It returns the error that the request is to end with, or
-/// nullopt: then it is replayed.
+/// Each function that takes a flight notes the fault in it. It returns the error that the request is to end
+/// with, or nullopt: then it is replayed.
 class FaultPolicy {
  public:
   explicit FaultPolicy(const EngineOptions& options)
-      : replays_max_(options.replays_max), step_stall_ms_max_(options.step_stall_ms_max) {}
+      : replays_max_(options.replays_max),
+        step_stall_ms_max_(options.step_stall_ms_max),
+        reader_stall_ms_max_(options.reader_stall_ms_max) {}
 
   /// Its generator or its batcher died.
   std::optional<Error> interrupted(Flight& flight) const {
@@ -37,9 +39,18 @@ class FaultPolicy {
                        false);
   }
 
+  /// The end of a stream whose reader does not come back.
+  Error reader_stalled() const {
+    return {Errc::reader_stalled,
+            "the reader took nothing for " + std::to_string(reader_stall_ms_max_) +
+                " ms, reader_stall_ms_max, while its window was full; read faster, cancel, or "
+                "raise the limit"};
+  }
+
  private:
   std::uint32_t replays_max_;
   std::uint32_t step_stall_ms_max_;
+  std::uint32_t reader_stall_ms_max_;
 };
 
 }  // namespace troupe

@@ -95,12 +95,16 @@ class RouterState {
 
   caf::typed_response_promise<Drained> drain(const Drain& m) {
     draining_ = true;
-    dispatch();
+    publish_queue();
     auto promise = self_->make_response_promise<Drained>();
     drained_.push_back(promise);
     drain_deadline_ = std::min(drain_deadline_.value_or(TimePoint::max()), now() + milliseconds(m.drain_ms));
     set_timer();
-    if (flights_->empty()) complete_drain();
+    if (flights_->empty()) {
+      complete_drain();
+    } else {
+      end_drain(now());
+    }
     return promise;
   }
 
@@ -150,12 +154,10 @@ class RouterState {
     timer_.reset();
     const TimePoint now = this->now();
     while (const auto late = flights_->overdue(now)) finish(*flights_->find(*late), FinishReason::deadline);
-    while (const auto late = flights_->stalled(now)) fail(*flights_->find(*late), reader_stalled());
+    while (const auto late = flights_->stalled(now)) fail(*flights_->find(*late), faults_->reader_stalled());
     if (const auto stuck = crew_->give_up_stuck_batcher(now)) step_stuck(*stuck);
     keep_batcher();
-    if (drain_deadline_ && *drain_deadline_ <= now) {
-      while (const auto id = flights_->any()) finish(*flights_->find(*id), FinishReason::cancelled);
-    }
+    end_drain(now);
     dispatch();
     set_timer();
   }
@@ -177,14 +179,6 @@ class RouterState {
     return wait_ms == 0 ? TimePoint::max() : now() + milliseconds(wait_ms + wait_ms / 8);
   }
 
-  Error reader_stalled() const {
-    return {
-        Errc::reader_stalled,
-        "the reader took nothing for " + std::to_string(config_.options.reader_stall_ms_max) +
-            " ms, reader_stall_ms_max, while its window was full; read faster, cancel, or raise the limit",
-        0};
-  }
-
   Error engine_failed() const { return {Errc::fault, "the engine has failed: " + crew_->failure(), 0}; }
 
   // ---- handing out ----
@@ -201,7 +195,12 @@ class RouterState {
       flight->pages = pages;
       assign(*flight);
     }
+    publish_queue();
+  }
+
+  void publish_queue() {
     publish(config_.counters->requests_queued, flights_->waiting());
+    // When the engine is stopping, newcomers are to hear that rather than when to come back.
     publish(config_.counters->queue_retry_ms, draining_ ? 0 : flights_->retry_ms());
   }
 
@@ -341,7 +340,14 @@ class RouterState {
     self_->delayed_send(self_, wake - now, RouterTick{++timer_number_});
   }
 
+  /// Cancels what still runs when the time for it is over.
+  void end_drain(TimePoint now) {
+    if (!drain_deadline_ || *drain_deadline_ > now) return;
+    while (const auto id = flights_->any()) finish(*flights_->find(*id), FinishReason::cancelled);
+  }
+
   void complete_drain() {
+    publish_queue();
     for (auto& promise : drained_) promise.deliver(Drained{});
     drained_.clear();
     self_->quit();

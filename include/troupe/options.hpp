@@ -43,9 +43,9 @@ struct EngineOptions {
   std::uint32_t threads = 0;
 
   /// Positions of one sequence, prompt and answer together. 0: what the model states, but at least 512 for
-  /// models with rotary positions, which run past their stated length gracefully, and at most 8192, so that
-  /// a model made for 128k does not claim tens of gigabytes unasked. Models with learned positions (gpt2)
-  /// have no more than they state: asking for more is an error.
+  /// rotary positions, which run past their stated length gracefully, and at most 8192 (or what short rotary
+  /// factors are for), so that a model made for 128k does not claim gigabytes unasked. Models with learned
+  /// positions (gpt2) have no more than they state: asking for more is an error.
   std::uint32_t context_tokens = 0;
 
   /// Generators that run at once; each is one row of the decode batch. Beyond some tens the arithmetic units

@@ -1,6 +1,9 @@
 #include "engine/company.hpp"
 
+#include <caf/actor_registry.hpp>
 #include <caf/actor_system.hpp>
+#include <chrono>
+#include <thread>
 
 #include "actors/batcher.hpp"
 #include "actors/generator.hpp"
@@ -58,6 +61,18 @@ RouterActor spawn_company(caf::actor_system& system, const Company& company, boo
     return spawn_batcher(system, fresh);
   };
   return spawn_router(system, router);
+}
+
+bool await_end(caf::actor_system& system, const Counters& counters, std::uint32_t step_stall_ms_max) {
+  if (step_stall_ms_max == 0) {
+    system.await_all_actors_done();
+    return true;
+  }
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(step_stall_ms_max);
+  const auto alive = [&] { return system.registry().running(); };
+  while (alive() > counters.stuck_batchers && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return alive() == 0;
 }
 
 }  // namespace troupe

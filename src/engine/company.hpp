@@ -23,4 +23,9 @@ Result<Company> make_company(std::shared_ptr<const Model> model, const EngineOpt
 /// Spawns the router, which spawns the others. `system` must outlive it.
 RouterActor spawn_company(caf::actor_system& system, const Company& company, bool router_quits_when_failed);
 
+/// After all actors of `system` were told to end: waits until they have. False when batchers are left whose
+/// step does not end: those that were given up, or one that takes longer than step_stall_ms_max (0: waits for
+/// ever).
+bool await_end(caf::actor_system& system, const Counters& counters, std::uint32_t step_stall_ms_max);
+
 }  // namespace troupe

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <caf/actor_registry.hpp>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <mutex>
-#include <thread>
 
 #include "actors/encode.hpp"
 #include "actors/event_sink.hpp"
@@ -148,23 +146,11 @@ struct Engine::Impl final : StreamHost {
             .receive([](Drained) {}, [](caf::error&) {});
       }
       caf::anon_send(sink, Quit{});
-      await_actors();
+      stuck = !await_end(system, *counters, options.step_stall_ms_max);
+      if (stuck)
+        log_error(
+            "a forward pass has not ended; the engine stops without it, and what it uses stays in memory");
     });
-  }
-
-  /// Returns when all actors have ended, or when only batchers are left whose step is stuck.
-  void await_actors() {
-    if (options.step_stall_ms_max == 0) return system.await_all_actors_done();
-    const auto until =
-        std::chrono::steady_clock::now() + std::chrono::milliseconds(options.step_stall_ms_max);
-    const auto alive = [this] { return system.registry().running(); };
-    while (alive() > counters->stuck_batchers && std::chrono::steady_clock::now() < until)
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    if (alive() != 0) {
-      log_error(
-          "a forward pass has not ended; the engine stops without it, and what it uses stays in memory");
-      stuck = true;
-    }
   }
 
   std::shared_ptr<const Model> model;
@@ -303,9 +289,7 @@ std::vector<GenerationRequest> Engine::seeded_requests(std::span<const std::stri
 std::size_t Engine::Impl::batch(const BatchSource& source, const BatchOptions& batch_options,
                                 const BatchSink& results) {
   BatchEngine engine;
-  engine.make_work = [this](const GenerationRequest& request) {
-    return make_work(request, *model);
-  };
+  engine.make_work = [this](const GenerationRequest& request) { return make_work(request, *model); };
   engine.submit = [this](const GenerationRequest& request, const std::shared_ptr<const Work>& work,
                          const std::shared_ptr<StreamListener>& listener) {
     return submit(request, work, 0, listener);

@@ -196,7 +196,8 @@ TEST_CASE("a step that does not end is given up, and its requests go on elsewher
   CHECK(world.counters->kv_pages_used == 0);
 }
 
-TEST_CASE("a new batcher's first step is given its own time, whatever the one before had used up", "[actors]") {
+TEST_CASE("a new batcher's first step is given its own time, whatever the one before had used up",
+          "[actors]") {
   EngineOptions options = pool_of(1);
   options.step_stall_ms_max = 500;
   World world(options);

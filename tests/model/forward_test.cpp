@@ -151,9 +151,10 @@ TEST_CASE("logits agree with llama.cpp on every weight type", "[model]") {
     double difference_max;  // absolute, of any logit
     double kl_max;          // mean over positions
   };
-  const Case c = GENERATE(Case{"nano-llama", 1e-3, 1e-6}, Case{"nano-llama-F16", 2e-2, 1e-4},
-                          Case{"nano-llama-Q8_0", 1, 0.002}, Case{"nano-llama-Q4_0", 1, 0.002},
-                          Case{"nano-llama-Q4_K_M", 1, 0.003}, Case{"nano-llama-Q6_K", 1, 0.002});
+  const Case c = GENERATE(Case{"nano-llama", 1e-3, 1e-6}, Case{"nano-qwen2", 1e-3, 1e-6},
+                          Case{"nano-llama-F16", 2e-2, 1e-4}, Case{"nano-llama-Q8_0", 1, 0.002},
+                          Case{"nano-llama-Q4_0", 1, 0.002}, Case{"nano-llama-Q4_K_M", 1, 0.003},
+                          Case{"nano-llama-Q6_K", 1, 0.002});
   const auto file = shared_data(std::string("models/nano/") + c.name + ".gguf");
   const auto expected_file = shared_data(std::string("models/nano/") + c.name + ".f32");
   if (!file || !expected_file) return;
