@@ -121,6 +121,20 @@ TEST_CASE("requests wait for KV pages and are refused only when they can never f
   CHECK(world.counters->stats().requests_finished == 6);
 }
 
+TEST_CASE("a request that waits for KV pages does not keep the router busy", "[actors]") {
+  World world(small_pool(2), 4);
+  Submission slow = World::request(90, 30, 1);
+  slow.window_tokens = 4;  // pauses there, with all the pages
+  world.submit(std::move(slow));
+  world.submit(World::request(60, 4, 2));
+  world.run();
+  world.advance(50ms);
+  CHECK(world.records[1].tokens.size() == 4);
+  CHECK(world.records[2].tokens.empty());
+  world.pass(0ms);  // what is due now and at once again
+  CHECK_FALSE(world.run_once());
+}
+
 TEST_CASE("a prompt that does not fit the context is refused with both counts", "[actors]") {
   World world;
   const auto refusal = world.submit(World::request(512, 4, 1)).refusal;
