@@ -52,8 +52,8 @@ bool Crew::keep_batcher(TimePoint now, std::string& why) {
   if (batcher_ || failed() || now < batcher_not_before_) return true;
   try {
     lease_ = std::make_shared<StepLease>();
-    step_watch_ = StepWatch(milliseconds(step_stall_ms_max_));  // its steps are counted from 1 again
     batcher_ = spawn_.batcher(lease_);
+    step_watch_ = StepWatch(milliseconds(step_stall_ms_max_));  // each batcher counts its steps from 1
   } catch (const std::exception& e) {
     why = e.what();
     return false;
@@ -104,10 +104,13 @@ void Crew::batcher_died(const std::string& why, TimePoint now) {
   batcher_not_before_ = not_before("the batcher ended (" + why + ")", now);
 }
 
-std::optional<TimePoint> Crew::next_start(bool generator_wanted) const {
+std::optional<TimePoint> Crew::next_start(bool generator_wanted, TimePoint now) const {
   if (failed()) return std::nullopt;
   if (!batcher_) return batcher_not_before_;
-  if (generator_wanted && idle_.empty() && generators_.size() < pool_max_) return generator_not_before_;
+  // One that could start already waits for something else, KV pages: waking up for it would be a busy wait.
+  const bool later = generator_not_before_ > now;
+  if (generator_wanted && later && idle_.empty() && generators_.size() < pool_max_)
+    return generator_not_before_;
   return std::nullopt;
 }
 

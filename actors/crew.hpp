@@ -65,7 +65,7 @@ class Crew {
   const std::string& failure() const noexcept { return failure_; }
 
   /// When something can be started that cannot now; `wanted` says whether a new generator would have work.
-  std::optional<TimePoint> next_start(bool generator_wanted) const;
+  std::optional<TimePoint> next_start(bool generator_wanted, TimePoint now) const;
 
  private:
   TimePoint not_before(const std::string& what, TimePoint now);

@@ -331,7 +331,7 @@ class RouterState {
     const auto consider = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
     if (drain_deadline_) consider(*drain_deadline_);
     if (running_ > flights_->running_paused()) consider(now() + StepWatch::interval);
-    if (const auto start = crew_->next_start(flights_->waiting() != 0)) consider(*start);
+    if (const auto start = crew_->next_start(flights_->waiting() != 0, now())) consider(*start);
     if (!next) return;
     const TimePoint now = this->now();
     const TimePoint wake = std::clamp<TimePoint>(*next, now, now + timer_max);

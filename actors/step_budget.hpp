@@ -28,7 +28,7 @@ class StepBudget {
   /// so that prompts always move on, and at most rows_max.
   std::size_t rows_for(std::size_t decodes) const;
 
-  static constexpr std::size_t rows_min = 4;
+  static constexpr std::size_t rows_min = 1;
   static constexpr Duration free_time{0.005};
 
  private:

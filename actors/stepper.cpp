@@ -40,11 +40,12 @@ class LogitsPool : public std::enable_shared_from_this<LogitsPool> {
 
 class ModelStepper final : public Stepper {
  public:
-  ModelStepper(std::shared_ptr<const Model> model, KvType kv_type, std::size_t pages_max, unsigned threads)
+  ModelStepper(std::shared_ptr<const Model> model, KvType kv_type, std::size_t pages_max,
+               std::size_t context_tokens, unsigned threads)
       : model_(std::move(model)),
         pool_(threads),
         cache_(model_->parts().config, kv_type, pages_max),
-        forward_(model_->parts(), cache_, pool_) {}
+        forward_(model_->parts(), cache_, pool_, context_tokens) {}
 
   bool open(SequenceId id, std::size_t tokens_max) override { return cache_.open(id, tokens_max); }
   void close(SequenceId id) override { cache_.close(id); }
@@ -72,8 +73,9 @@ class ModelStepper final : public Stepper {
 }  // namespace
 
 std::unique_ptr<Stepper> make_model_stepper(std::shared_ptr<const Model> model, KvType kv_type,
-                                            std::size_t pages_max, unsigned threads) {
-  return std::make_unique<ModelStepper>(std::move(model), kv_type, pages_max, threads);
+                                            std::size_t pages_max, std::size_t context_tokens,
+                                            unsigned threads) {
+  return std::make_unique<ModelStepper>(std::move(model), kv_type, pages_max, context_tokens, threads);
 }
 
 }  // namespace troupe

@@ -34,8 +34,9 @@ class Stepper {
   virtual std::size_t pages_used() const = 0;
 };
 
-/// The real one: one model, its KV cache and kernel threads.
+/// The real one: one model, its KV cache and kernel threads; no sequence has more than `context_tokens`.
 std::unique_ptr<Stepper> make_model_stepper(std::shared_ptr<const Model> model, KvType kv_type,
-                                            std::size_t pages_max, unsigned threads);
+                                            std::size_t pages_max, std::size_t context_tokens,
+                                            unsigned threads);
 
 }  // namespace troupe

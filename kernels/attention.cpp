@@ -12,6 +12,7 @@
 #include "hwy/foreach_target.h"
 //
 #include "kernels/simd-inl.hpp"
+#include "kernels/soft_cap-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe {
@@ -115,6 +116,11 @@ HWY_NOINLINE void add_page_values(const ValueSum* queries, std::size_t begin, st
   for (; dim < head_dim; ++dim) add_values<M, 1>(single, queries, begin, end, v, head_dim, dim);
 }
 
+HWY_INLINE void cap_scores(float* scores, float cap) {
+  store16(soft_cap16(load16(scores), cap), scores);
+  store16(soft_cap16(load16(scores + 16), cap), scores + 16);
+}
+
 /// Softmax state of one query head.
 struct Running {
   float largest;
@@ -204,7 +210,7 @@ HWY_INLINE Slots visible_slots(const AttentionRow& row, std::size_t page) {
 struct TileQueries {
   const AttentionRow* rows;
   std::size_t heads, count, dim;
-  float scale;
+  float scale, softcap;
   const float* packed;  // score tile by score tile
   Running running[tile_queries];
   float* out[tile_queries];
@@ -229,6 +235,7 @@ HWY_INLINE void attend_page(TileQueries& queries, std::size_t page, const Elemen
         pending = 0;
       }
       slots = sees;
+      if (queries.softcap != 0) cap_scores(scores[i], queries.softcap);
       const float factor = take_scores(scores[i], sees.begin, sees.end, queries.running[first + i]);
       sums[pending++] = {scores[i], factor, queries.out[first + i]};
     }
@@ -258,7 +265,7 @@ void attend(const AttentionLayer& layer, const AttentionRow* rows, std::size_t c
     const std::size_t heads = std::min(heads_at_once, group - head0);
     TileQueries queries;
     queries.rows = rows, queries.heads = heads, queries.count = count * heads, queries.dim = dim;
-    queries.scale = layer.scale, queries.packed = packed;
+    queries.scale = layer.scale, queries.softcap = layer.softcap, queries.packed = packed;
     const float* q[tile_queries];
     for (std::size_t i = 0; i < queries.count; ++i) {
       const std::size_t offset = (kv_head * group + head0 + i % heads) * dim;

@@ -34,6 +34,8 @@ struct AttentionLayer {
   KvType kv_type = KvType::f32;
   std::size_t k_offset = 0;
   std::size_t v_offset = 0;
+  float softcap =
+      0;  ///< scores become softcap tanh(score / softcap), after `scale`; 0: they stay as they are
 };
 
 /// Bytes that one layer's K (or V) takes in a page.
@@ -59,8 +61,8 @@ struct AttentionScratch {
   AlignedBuffer<float> floats;  // [threads][what one needs]
 };
 
-/// out = softmax(q Kᵀ · scale) V for every row and head. Rows may belong to different sequences; rows of the
-/// same sequence that stand together share the reads of its pages.
+/// out = softmax(q Kᵀ · scale, soft-capped where the layer says so) V for every row and head. Rows may belong
+/// to different sequences; rows of the same sequence that stand together share the reads of its pages.
 void attention(const AttentionLayer& layer, std::span<const AttentionRow> rows, AttentionScratch& scratch,
                ThreadPool& pool);
 

@@ -51,9 +51,11 @@ HWY_EXPORT(multiply_q2_k);
 
 }  // namespace
 
-const WeightKernel q2_k_weights = quantized_weights<TensorType::q2_k, blocks::Q2K, 256>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_q2_k)
-                                                        (m, r); });
+const WeightKernel q2_k_weights =
+    quantized_weights<TensorType::q2_k, blocks::Q2K, 256>([](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_q2_k)
+      (m, r);
+    });
 
 }  // namespace troupe
 #endif

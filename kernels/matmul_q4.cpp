@@ -40,12 +40,16 @@ HWY_EXPORT(multiply_q4_k);
 
 }  // namespace
 
-const WeightKernel q4_1_weights = quantized_weights<TensorType::q4_1, blocks::Q4_1, 32>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_q4_1)
-                                                        (m, r); });
-const WeightKernel q4_k_weights = quantized_weights<TensorType::q4_k, blocks::Q4K, 256>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_q4_k)
-                                                        (m, r); });
+const WeightKernel q4_1_weights =
+    quantized_weights<TensorType::q4_1, blocks::Q4_1, 32>([](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_q4_1)
+      (m, r);
+    });
+const WeightKernel q4_k_weights =
+    quantized_weights<TensorType::q4_k, blocks::Q4K, 256>([](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_q4_k)
+      (m, r);
+    });
 
 }  // namespace troupe
 #endif

@@ -33,9 +33,11 @@ HWY_EXPORT(multiply_q4_0);
 
 }  // namespace
 
-const WeightKernel q4_0_weights = quantized_weights<TensorType::q4_0, blocks::Q4_0, 32>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_q4_0)
-                                                        (m, r); });
+const WeightKernel q4_0_weights =
+    quantized_weights<TensorType::q4_0, blocks::Q4_0, 32>([](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_q4_0)
+      (m, r);
+    });
 
 }  // namespace troupe
 #endif

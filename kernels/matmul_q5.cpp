@@ -40,12 +40,16 @@ HWY_EXPORT(multiply_q5_k);
 
 }  // namespace
 
-const WeightKernel q5_1_weights = quantized_weights<TensorType::q5_1, blocks::Q5_1, 32>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_q5_1)
-                                                        (m, r); });
-const WeightKernel q5_k_weights = quantized_weights<TensorType::q5_k, blocks::Q5K, 256>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_q5_k)
-                                                        (m, r); });
+const WeightKernel q5_1_weights =
+    quantized_weights<TensorType::q5_1, blocks::Q5_1, 32>([](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_q5_1)
+      (m, r);
+    });
+const WeightKernel q5_k_weights =
+    quantized_weights<TensorType::q5_k, blocks::Q5K, 256>([](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_q5_k)
+      (m, r);
+    });
 
 }  // namespace troupe
 #endif

@@ -33,9 +33,11 @@ HWY_EXPORT(multiply_q5_0);
 
 }  // namespace
 
-const WeightKernel q5_0_weights = quantized_weights<TensorType::q5_0, blocks::Q5_0, 32>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_q5_0)
-                                                        (m, r); });
+const WeightKernel q5_0_weights =
+    quantized_weights<TensorType::q5_0, blocks::Q5_0, 32>([](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_q5_0)
+      (m, r);
+    });
 
 }  // namespace troupe
 #endif

@@ -74,12 +74,16 @@ HWY_EXPORT(multiply_q3_k);
 
 }  // namespace
 
-const WeightKernel q6_k_weights = quantized_weights<TensorType::q6_k, blocks::Q6K, 256>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_q6_k)
-                                                        (m, r); });
-const WeightKernel q3_k_weights = quantized_weights<TensorType::q3_k, blocks::Q3K, 256>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_q3_k)
-                                                        (m, r); });
+const WeightKernel q6_k_weights =
+    quantized_weights<TensorType::q6_k, blocks::Q6K, 256>([](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_q6_k)
+      (m, r);
+    });
+const WeightKernel q3_k_weights =
+    quantized_weights<TensorType::q3_k, blocks::Q3K, 256>([](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_q3_k)
+      (m, r);
+    });
 
 }  // namespace troupe
 #endif

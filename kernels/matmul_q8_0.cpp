@@ -106,15 +106,21 @@ HWY_EXPORT(multiply_iq4_xs);
 
 }  // namespace
 
-const WeightKernel q8_0_weights = quantized_weights<TensorType::q8_0, blocks::Q8_0, 32>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_q8_0)
-                                                        (m, r); });
+const WeightKernel q8_0_weights =
+    quantized_weights<TensorType::q8_0, blocks::Q8_0, 32>([](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_q8_0)
+      (m, r);
+    });
 const WeightKernel iq4_nl_weights = quantized_weights<TensorType::iq4_nl, blocks::Iq4Nl, 32>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_iq4_nl)
-                                                        (m, r); });
+    [](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_iq4_nl)
+      (m, r);
+    });
 const WeightKernel iq4_xs_weights = quantized_weights<TensorType::iq4_xs, blocks::Iq4Xs, 256>(
-    [](const MatmulOperands& m, const MatmulRange& r) { HWY_DYNAMIC_DISPATCH(multiply_iq4_xs)
-                                                        (m, r); });
+    [](const MatmulOperands& m, const MatmulRange& r) {
+      HWY_DYNAMIC_DISPATCH(multiply_iq4_xs)
+      (m, r);
+    });
 
 }  // namespace troupe
 #endif

@@ -10,6 +10,7 @@
 #include "hwy/foreach_target.h"
 //
 #include "kernels/simd-inl.hpp"
+#include "kernels/soft_cap-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe {
@@ -70,6 +71,36 @@ void add_rows(float* x, const float* y, std::size_t n) {
   std::size_t i = 0;
   for (; i + 16 <= n; i += 16) store16(add(load16(x + i), load16(y + i)), x + i);
   for (; i < n; ++i) x[i] += y[i];
+}
+
+void mul_rows(float* x, const float* y, std::size_t n) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store16(mul(load16(x + i), load16(y + i)), x + i);
+  for (; i < n; ++i) x[i] *= y[i];
+}
+
+void scale_rows(float* x, float factor, std::size_t n) {
+  const Floats16 factors = set16(factor);
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store16(mul(load16(x + i), factors), x + i);
+  for (; i < n; ++i) x[i] *= factor;
+}
+
+void relu_squared_rows(float* x, std::size_t n) {
+  const Floats16 zero = set16(0);
+  const auto one = [&](const Floats16& v) TROUPE_LAMBDA {
+    const Floats16 positive = max(v, zero);
+    return mul(positive, positive);
+  };
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store16(one(load16(x + i)), x + i);
+  if (i < n) store_tail(one(load_tail(x + i, n - i, 0)), x + i, n - i);
+}
+
+void soft_cap_rows(float* x, float cap, std::size_t n) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store16(soft_cap16(load16(x + i), cap), x + i);
+  if (i < n) store_tail(soft_cap16(load_tail(x + i, n - i, 0), cap), x + i, n - i);
 }
 
 HWY_INLINE Floats16 silu_mul16(const Floats16& gate, const Floats16& up) {
@@ -206,6 +237,10 @@ namespace troupe {
 HWY_EXPORT(rms_norm_rows);
 HWY_EXPORT(layer_norm_rows);
 HWY_EXPORT(add_rows);
+HWY_EXPORT(mul_rows);
+HWY_EXPORT(scale_rows);
+HWY_EXPORT(relu_squared_rows);
+HWY_EXPORT(soft_cap_rows);
 HWY_EXPORT(silu_mul_rows);
 HWY_EXPORT(gelu_rows);
 HWY_EXPORT(gelu_f16_rows);
@@ -222,6 +257,18 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
 }
 void add_in_place(float* x, const float* y, std::size_t n) {
   HWY_DYNAMIC_DISPATCH(add_rows)(x, y, n);
+}
+void mul_in_place(float* x, const float* y, std::size_t n) {
+  HWY_DYNAMIC_DISPATCH(mul_rows)(x, y, n);
+}
+void scale_in_place(float* x, float factor, std::size_t n) {
+  HWY_DYNAMIC_DISPATCH(scale_rows)(x, factor, n);
+}
+void relu_squared(float* x, std::size_t n) {
+  HWY_DYNAMIC_DISPATCH(relu_squared_rows)(x, n);
+}
+void soft_cap(float* x, float cap, std::size_t n) {
+  HWY_DYNAMIC_DISPATCH(soft_cap_rows)(x, cap, n);
 }
 void silu_mul(float* gate, const float* up, std::size_t n) {
   HWY_DYNAMIC_DISPATCH(silu_mul_rows)(gate, up, n);

@@ -19,6 +19,12 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
 /// x[i] += y[i], n elements.
 void add_in_place(float* x, const float* y, std::size_t n);
 
+/// x[i] *= y[i], n elements.
+void mul_in_place(float* x, const float* y, std::size_t n);
+
+/// x[i] *= factor, n elements.
+void scale_in_place(float* x, float factor, std::size_t n);
+
 /// gate[i] = silu(gate[i]) * up[i], n elements; silu(x) = x / (1 + exp(-x)).
 void silu_mul(float* gate, const float* up, std::size_t n);
 
@@ -29,6 +35,12 @@ void gelu(float* x, std::size_t n);
 /// The same as ggml computes it, by a table of f16: within (-10, 10) argument and result are rounded to f16;
 /// below, the result is 0, above, x itself. Models in GGUF are checked against that.
 void gelu_f16(float* x, std::size_t n);
+
+/// x[i] = max(x[i], 0)², n elements.
+void relu_squared(float* x, std::size_t n);
+
+/// x[i] = cap tanh(x[i] / cap), n elements; cap > 0. The soft-capping of Gemma 2's logits.
+void soft_cap(float* x, float cap, std::size_t n);
 
 /// Which two elements of a head are turned together by rope().
 enum class RopeStyle : std::uint8_t {

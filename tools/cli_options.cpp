@@ -321,15 +321,15 @@ void AnswerFlags::declare(CommandLine& command_line, const std::string& seed_hel
   }
 }
 
-void EngineFlags::declare(CommandLine& command_line) {
+void EngineFlags::declare(CommandLine& command_line, const std::string& context_help) {
   command_line.group("Engine");
   declare_threads(command_line);
   constexpr std::uint32_t context_max = 1U << 24;  // what the engine takes
-  command_line.whole(
-      "--context",
+  const char* usual =
       "tokens of prompt and answer together, 1 to 16777216; default: what the model states, within "
-      "512..8192",
-      1, context_max, options.context_tokens);
+      "512..8192";
+  command_line.whole("--context", context_help.empty() ? usual : context_help, 1, context_max,
+                     options.context_tokens);
   declare_kv_type(command_line);
 }
 

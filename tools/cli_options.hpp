@@ -91,8 +91,9 @@ struct AnswerFlags {
 struct EngineFlags {
   EngineOptions options;
 
-  /// Threads, context and KV type, under a title of their own.
-  void declare(CommandLine& command_line);
+  /// Threads, context and KV type, under a title of their own. `context_help`: what --context means, if it is
+  /// not the usual.
+  void declare(CommandLine& command_line, const std::string& context_help = {});
   void declare_threads(CommandLine& command_line);
   void declare_kv_type(CommandLine& command_line);
   /// Where requests run through an engine.

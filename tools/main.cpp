@@ -31,6 +31,7 @@ constexpr Subcommand subcommands[] = {
     {"inspect", "what a model file holds", run_inspect},
     {"convert", "a model file in another format or weight type", run_convert},
     {"logits", "the model's raw output for a prompt", run_logits},
+    {"perplexity", "how well a model predicts a text", run_perplexity},
     {"bench", "the engine under load: throughput and latencies", run_bench},
     {"bench-model", "how fast the forward pass is", run_bench_model},
     {"train", "make a small model from text", run_train},

@@ -19,6 +19,7 @@ int run_convert(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_inspect(const Arguments& arguments);
 int run_logits(const Arguments& arguments);
+int run_perplexity(const Arguments& arguments);
 int run_template(const Arguments& arguments);
 int run_tokenize(const Arguments& arguments);
 int run_train(const Arguments& arguments);

@@ -19,8 +19,8 @@ enum class KvPrecision : std::uint8_t {
 /// these are far above what templates need, and end a hostile one within about a second.
 struct ChatTemplateLimits {
   std::size_t template_bytes_max = 1U << 20;  ///< of its text; the longest in use have some 30 KB
-  std::uint64_t steps_max = 20'000'000;  ///< expressions, statements, items, 32 bytes copied, 4 looked at
-  std::size_t text_bytes_max = 64U << 20;     ///< of the prompt, and of every text on the way
+  std::uint64_t steps_max = 20'000'000;    ///< expressions, statements, items, 32 bytes copied, 4 looked at
+  std::size_t text_bytes_max = 64U << 20;  ///< of the prompt, and of every text on the way
   std::size_t memory_bytes_max = 128U << 20;  ///< of all values alive at once, the messages included
   std::uint32_t depth_max = 1000;             ///< calls, blocks, operators and data within each other
 };

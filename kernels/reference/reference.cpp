@@ -216,14 +216,26 @@ std::vector<double> rope(RopeStyle style, std::span<const float> head, std::span
   return out;
 }
 
+std::vector<double> relu_squared(std::span<const float> x) {
+  std::vector<double> out;
+  for (const double v : x) out.push_back(v > 0 ? v * v : 0);
+  return out;
+}
+
+std::vector<double> soft_cap(std::span<const float> x, double cap) {
+  std::vector<double> out;
+  for (const double v : x) out.push_back(cap * std::tanh(v / cap));
+  return out;
+}
+
 std::vector<double> attention(std::span<const float> q, std::span<const double> k, std::span<const double> v,
-                              double scale) {
+                              double scale, double softcap) {
   const std::size_t dim = q.size(), positions = k.size() / dim;
   std::vector<double> scores(positions);
   for (std::size_t p = 0; p < positions; ++p) {
     double dot = 0;
     for (std::size_t i = 0; i < dim; ++i) dot += q[i] * k[p * dim + i];
-    scores[p] = dot * scale;
+    scores[p] = softcap != 0 ? softcap * std::tanh(dot * scale / softcap) : dot * scale;
   }
   const double largest = *std::max_element(scores.begin(), scores.end());
   double sum = 0;

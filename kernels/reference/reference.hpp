@@ -37,8 +37,11 @@ std::vector<double> softmax(std::span<const float> x);
 std::vector<double> rope(RopeStyle style, std::span<const float> head, std::span<const float> cosines,
                          std::span<const float> sines);
 
-/// One query head: q [dim]; k, v [positions][dim]; attends to all of them.
+std::vector<double> relu_squared(std::span<const float> x);
+std::vector<double> soft_cap(std::span<const float> x, double cap);
+
+/// One query head: q [dim]; k, v [positions][dim]; attends to all of them. softcap 0: none.
 std::vector<double> attention(std::span<const float> q, std::span<const double> k, std::span<const double> v,
-                              double scale);
+                              double scale, double softcap = 0);
 
 }  // namespace troupe::reference

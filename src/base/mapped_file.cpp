@@ -55,6 +55,12 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem
 
   const auto size = static_cast<std::size_t>(info.st_size);
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  if (data == MAP_FAILED && errno == ENOMEM) {
+    return Error{Errc::too_large,
+                 in_quotes(path.native()) + " has " + std::to_string(size) +
+                     " bytes, more than this process may map into its address space; raise its limit "
+                     "(ulimit -v)"};
+  }
   if (data == MAP_FAILED) return io_error(path, "map", errno);
   return std::shared_ptr<const MappedFile>(new MappedFile(static_cast<const std::byte*>(data), size));
 }
@@ -69,6 +75,17 @@ void MappedFile::will_read_sequentially() const noexcept {
 
 void MappedFile::will_need_all() const noexcept {
   ::madvise(const_cast<std::byte*>(data_), size_, MADV_WILLNEED);
+}
+
+void MappedFile::let_go(std::span<const std::byte> bytes) const noexcept {
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const auto file = reinterpret_cast<std::uintptr_t>(data_);
+  if (begin < file || begin > file + size_ || bytes.size() > file + size_ - begin) return;
+  // Whole pages only: their neighbours may be in use.
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const std::uintptr_t first = (begin + page - 1) / page * page;
+  const std::uintptr_t end = (begin + bytes.size()) / page * page;
+  if (first < end) ::madvise(const_cast<std::byte*>(data_) + (first - file), end - first, MADV_DONTNEED);
 }
 
 }  // namespace troupe

@@ -29,6 +29,10 @@ class MappedFile {
   void will_read_sequentially() const noexcept;
   void will_need_all() const noexcept;
 
+  /// The same for bytes that are not needed soon: their pages no longer count as this process's memory, and
+  /// are read again if they are touched again. Bytes outside of this file are left alone.
+  void let_go(std::span<const std::byte> bytes) const noexcept;
+
  private:
   MappedFile(const std::byte* data, std::size_t size) noexcept : data_(data), size_(size) {}
 

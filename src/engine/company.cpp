@@ -15,9 +15,8 @@ namespace {
 
 std::function<std::unique_ptr<Stepper>()> stepper_maker(const std::shared_ptr<const Model>& model,
                                                         const ResolvedOptions& r) {
-  return [model, type = r.kv_type, pages = r.kv_pages_max, threads = r.options.threads] {
-    return make_model_stepper(model, type, pages, threads);
-  };
+  return [model, type = r.kv_type, pages = r.kv_pages_max, context = r.options.context_tokens,
+          threads = r.options.threads] { return make_model_stepper(model, type, pages, context, threads); };
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -82,6 +83,9 @@ struct Checkpoint {
   Metadata metadata;
   std::vector<TensorView> tensors;      ///< in file order
   std::shared_ptr<const void> storage;  ///< keeps the mapping or buffers alive that the views point into
+  /// Tells whoever holds these bytes of a tensor that they are not needed soon: a mapped file's pages are
+  /// given back, and read again when they are touched again. May be empty; any thread.
+  std::function<void(std::span<const std::byte>)> let_go;
 
   /// By name; null when the file has no such tensor. Logarithmic or better after build_index().
   const TensorView* find(std::string_view name) const;

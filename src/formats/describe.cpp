@@ -16,7 +16,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t text_bytes_max = 96;     // of a string in describe()
+constexpr std::size_t text_bytes_max = 96;  // of a string in describe()
+constexpr std::size_t template_bytes_max = 60;
 constexpr std::size_t array_elements_max = 6;  // of an array in describe()
 constexpr std::size_t json_elements_max = 16;
 
@@ -34,7 +35,7 @@ struct Summary {
   std::optional<std::uint64_t> context_length;
   std::uint64_t vocab_size = 0;
   std::uint64_t parameters = 0;
-  bool chat_template = false;
+  std::optional<std::string> chat_template;
   std::map<TensorType, TypeCount> types;
 };
 
@@ -51,7 +52,7 @@ Summary summarize(const Checkpoint& checkpoint) {
   if (out.architecture) out.context_length = present(metadata.get_u64(*out.architecture + ".context_length"));
   const auto tokens = metadata.get_strings("tokenizer.ggml.tokens");
   if (tokens && *tokens != nullptr) out.vocab_size = (*tokens)->size();
-  out.chat_template = metadata.contains("tokenizer.chat_template");
+  out.chat_template = present(metadata.get_string("tokenizer.chat_template"));
   for (const TensorView& tensor : checkpoint.tensors) {
     TypeCount& count = out.types[tensor.type];
     count.tensors += 1;
@@ -60,6 +61,22 @@ Summary summarize(const Checkpoint& checkpoint) {
     out.parameters += tensor.elements();
   }
   return out;
+}
+
+using Share = std::pair<TensorType, TypeCount>;
+
+// The type that most parameters have first.
+std::vector<Share> by_share(const std::map<TensorType, TypeCount>& types) {
+  std::vector<Share> out(types.begin(), types.end());
+  std::stable_sort(out.begin(), out.end(),
+                   [](const Share& a, const Share& b) { return a.second.parameters > b.second.parameters; });
+  return out;
+}
+
+std::string percent(std::uint64_t part, std::uint64_t whole) {
+  char text[16];
+  std::snprintf(text, sizeof(text), "%.1f %%", 100 * static_cast<double>(part) / static_cast<double>(whole));
+  return text;
 }
 
 // 1185376 → "1.2 M"; exact below 1000.
@@ -74,10 +91,6 @@ std::string rounded(std::uint64_t n, double base, const char* const (&units)[5])
   std::snprintf(text, sizeof(text), unit == 0 ? "%.0f" : "%.2f", value);
   std::string out = text;
   return out.append(" ").append(units[unit]);
-}
-
-std::string size_text(std::uint64_t bytes) {
-  return rounded(bytes, 1024, {"bytes", "KiB", "MiB", "GiB", "TiB"});
 }
 
 std::string count_text(std::uint64_t n) {
@@ -163,9 +176,21 @@ json::value json_or_null(const std::optional<T>& value) {
   return value ? json_of(*value) : json::value(nullptr);
 }
 
+/// "yes, 1234 bytes: {% for message in messages %}…"
+std::string template_text(const std::string& text) {
+  std::string_view first(text);
+  first.remove_prefix(std::min(first.find_first_not_of(" \t\r\n"), first.size()));
+  first = first.substr(0, first.find_first_of("\r\n"));
+  return "yes, " + std::to_string(text.size()) + " bytes: " + in_quotes(first, template_bytes_max);
+}
+
 }  // namespace
 
-std::string describe(const Checkpoint& checkpoint, bool with_tensors) {
+std::string size_text(std::uint64_t bytes) {
+  return rounded(bytes, 1024, {"bytes", "KiB", "MiB", "GiB", "TiB"});
+}
+
+std::string describe(const Checkpoint& checkpoint, bool with_tensors, std::span<const Fact> more) {
   const Summary summary = summarize(checkpoint);
   std::string out;
   line(out, "format", checkpoint.format);
@@ -174,17 +199,18 @@ std::string describe(const Checkpoint& checkpoint, bool with_tensors) {
   line(out, "architecture", summary.architecture ? printable(*summary.architecture) : "not stated");
   line(out, "parameters",
        count_text(summary.parameters) + " in " + std::to_string(checkpoint.tensors.size()) + " tensors");
-  for (const auto& [type, count] : summary.types) {
+  for (const auto& [type, count] : by_share(summary.types)) {
     line(out, "  " + std::string(tensor_type_info(type).name),
-         count_text(count.parameters) + " in " + std::to_string(count.tensors) + " tensors, " +
-             size_text(count.bytes));
+         percent(count.parameters, summary.parameters) + ", " + count_text(count.parameters) + " in " +
+             std::to_string(count.tensors) + " tensors, " + size_text(count.bytes));
   }
   line(out, "context",
        summary.context_length ? std::to_string(*summary.context_length) + " tokens" : "not stated");
   line(out, "tokenizer",
        (summary.tokenizer ? printable(*summary.tokenizer) : "none") + ", " +
            std::to_string(summary.vocab_size) + " tokens");
-  line(out, "chat template", summary.chat_template ? "yes" : "no");
+  line(out, "chat template", summary.chat_template ? template_text(*summary.chat_template) : "no");
+  for (const Fact& fact : more) line(out, fact.label, fact.text);
 
   out.append("\nmetadata (").append(std::to_string(checkpoint.metadata.size())).append(" keys)\n");
   for (const auto& [key, value] : checkpoint.metadata) {
@@ -209,10 +235,10 @@ std::string describe(const Checkpoint& checkpoint, bool with_tensors) {
   return out;
 }
 
-std::string describe_json(const Checkpoint& checkpoint, bool with_tensors) {
+std::string describe_json(const Checkpoint& checkpoint, bool with_tensors, const std::string& more) {
   const Summary summary = summarize(checkpoint);
   json::array types;
-  for (const auto& [type, count] : summary.types) {
+  for (const auto& [type, count] : by_share(summary.types)) {
     types.push_back(json::object{{"type", tensor_type_info(type).name},
                                  {"tensors", count.tensors},
                                  {"parameters", count.parameters},
@@ -229,9 +255,14 @@ std::string describe_json(const Checkpoint& checkpoint, bool with_tensors) {
                    {"context_length", json_or_null(summary.context_length)},
                    {"tokenizer", json_or_null(summary.tokenizer)},
                    {"vocab_size", summary.vocab_size},
-                   {"chat_template", summary.chat_template},
-                   {"tensor_types", std::move(types)},
-                   {"metadata", std::move(metadata)}};
+                   {"chat_template", summary.chat_template.has_value()},
+                   {"chat_template_text", json_or_null(summary.chat_template)},
+                   {"tensor_types", std::move(types)}};
+  if (!more.empty()) {
+    const json::value members = json::parse("{" + more + "}");
+    for (const auto& member : members.as_object()) out.insert(member);
+  }
+  out["metadata"] = std::move(metadata);
   if (with_tensors) {
     json::array tensors;
     for (const TensorView& tensor : checkpoint.tensors) {

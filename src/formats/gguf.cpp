@@ -24,7 +24,8 @@ std::string num(std::uint64_t n) {
 
 class Parser {
  public:
-  Parser(std::span<const std::byte> file, std::string_view name) : in_(file, name) {}
+  Parser(std::span<const std::byte> file, std::string_view name, bool shard)
+      : in_(file, name), shard_(shard) {}
 
   Result<Checkpoint> run() {
     TROUPE_TRY_STATUS(read_header());
@@ -91,13 +92,12 @@ class Parser {
       return in_.bad("general.alignment is " + num(alignment_) + "; it must be a power of two from " +
                      num(gguf::alignment_min) + " to " + num(gguf::alignment_max));
     }
+    if (shard_) return {};
     auto parts = out_.metadata.get_u64("split.count");
     if (!parts) return in_.bad(parts.error().message);
     if (parts->value_or(1) > 1) {
-      return in_.error(Errc::unsupported,
-                       "split.count is " + num(**parts) +
-                           ": this is one part of a split model; join the parts first, for example with "
-                           "llama-gguf-split --merge");
+      return in_.error(Errc::unsupported, "split.count is " + num(**parts) +
+                                              ": this is one part of a split model, which needs the others");
     }
     return {};
   }
@@ -212,6 +212,7 @@ class Parser {
   }
 
   FieldReader in_;
+  bool shard_;  // may be one of several files
   std::uint64_t tensor_count_ = 0;
   std::uint64_t metadata_count_ = 0;
   std::uint64_t alignment_ = gguf::alignment_default;
@@ -223,7 +224,14 @@ class Parser {
 
 Result<Checkpoint> read_gguf(std::span<const std::byte> file, std::string_view name,
                              std::shared_ptr<const void> storage) {
-  auto result = Parser(file, name).run();
+  auto result = Parser(file, name, false).run();
+  if (result) result->storage = std::move(storage);
+  return result;
+}
+
+Result<Checkpoint> read_gguf_shard(std::span<const std::byte> file, std::string_view name,
+                                   std::shared_ptr<const void> storage) {
+  auto result = Parser(file, name, true).run();
   if (result) result->storage = std::move(storage);
   return result;
 }

@@ -47,4 +47,8 @@ namespace troupe {
 Result<Checkpoint> read_gguf(std::span<const std::byte> file, std::string_view name,
                              std::shared_ptr<const void> storage);
 
+/// The same for a file that may be one of several (gguf_shards.hpp): has the tensors that are in it.
+Result<Checkpoint> read_gguf_shard(std::span<const std::byte> file, std::string_view name,
+                                   std::shared_ptr<const void> storage);
+
 }  // namespace troupe

@@ -11,7 +11,7 @@
 #include "base/mapped_file.hpp"
 #include "base/try.hpp"
 #include "base/utf8.hpp"
-#include "formats/gguf.hpp"
+#include "formats/gguf_shards.hpp"
 #include "formats/llama2c.hpp"
 #include "formats/smnd.hpp"
 
@@ -63,7 +63,7 @@ Result<Checkpoint> open_checkpoint(const std::filesystem::path& path, const Open
                    name + " is a GGUF file, which holds its own tokenizer: leave out --tokenizer " +
                        in_quotes(options.tokenizer.native())};
     }
-    return read_gguf(file->bytes(), path.native(), file);
+    return open_gguf(path, file);
   }
   if (begin.starts_with("SMND")) return open_smnd(path, file, options.tokenizer);
   if (begin.starts_with("24ka")) {  // the number 0x616b3432, "ak42", that llama2.c's later layouts begin with

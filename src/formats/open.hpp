@@ -15,7 +15,8 @@ struct OpenCheckpointOptions {
   bool vocabulary_optional = false;
 };
 
-/// Opens a model file of any known format, recognised by its first bytes, not its name. The file is mapped
+/// Opens a model file of any known format, recognised by its first bytes, not its name; one of several GGUF
+/// shards opens all of them. The file is mapped
 /// read-only and treated as hostile: every count, offset and size is checked against the file's real size
 /// before anything is allocated. Errors: io, bad_file (naming the field and its value), unsupported,
 /// bad_argument (a vocabulary that is missing, does not fit or is not wanted).

@@ -1,7 +1,8 @@
 #pragma once
 // What the layers of an architecture are made of, as data: configuration, loading and the forward pass read
 // this one description. To add an architecture is to add a row to the table in architecture.cpp, and a field
-// here where it has a part that no other has.
+// here where it has a part that no other has. What a file itself decides is not here: biases are there where
+// the file has them, numbers are its keys.
 
 #include <cstdint>
 #include <string>
@@ -12,8 +13,9 @@
 namespace troupe {
 
 enum class NormKind : std::uint8_t {
-  rms,    ///< x / rms(x) · weight
-  layer,  ///< (x - mean) / deviation · weight + bias
+  rms,             ///< x / rms(x) · weight
+  layer,           ///< (x - mean) / deviation · weight + bias
+  layer_unbiased,  ///< the same without a bias
 };
 
 /// How a row of the batch learns its position.
@@ -23,20 +25,85 @@ enum class PositionKind : std::uint8_t {
             ///< positions
 };
 
+/// Which layers rotate, where positions are rotary.
+enum class RotatedLayers : std::uint8_t {
+  all,
+  windowed,       ///< those with a sliding window; all of them in a model without one
+  three_of_four,  ///< all but every fourth
+};
+
 /// The feed-forward block.
 enum class FeedForwardKind : std::uint8_t {
-  silu_gated,  ///< W_down (silu(W_gate x) · W_up x)
-  gelu_plain,  ///< W_down gelu(W_up x), without a gate; gelu in its tanh form
+  silu_gated,          ///< W_down (silu(W_gate x) · W_up x)
+  gelu_gated,          ///< the same with gelu, in its tanh form
+  gelu_plain,          ///< W_down gelu(W_up x), without a gate
+  relu_squared_plain,  ///< W_down max(W_up x, 0)²
 };
+
+constexpr bool is_gated(FeedForwardKind kind) {
+  return kind == FeedForwardKind::silu_gated || kind == FeedForwardKind::gelu_gated;
+}
+constexpr bool has_gelu(FeedForwardKind kind) {
+  return kind == FeedForwardKind::gelu_gated || kind == FeedForwardKind::gelu_plain;
+}
+
+/// The norm of queries and keys, an rms norm with weights of its own.
+enum class QkNorm : std::uint8_t {
+  none,
+  per_head,             ///< each head by itself, with the same weights [head_dim]
+  per_head_after_rope,  ///< the same, after the rotation
+  whole,                ///< all heads of a row together, weights [heads * head_dim]
+};
+
+/// How a layer's two blocks add to the residual stream.
+enum class Residual : std::uint8_t {
+  serial,            ///< the feed-forward sees what attention has added
+  parallel,          ///< both see the layer's input, through one norm or one each
+  parallel_by_key,   ///< the key use_parallel_residual says, true without it
+  parallel_by_norm,  ///< parallel where the file has no ffn_norm
+};
+
+/// What the key logit_scale does.
+enum class LogitScale : std::uint8_t { multiplies, divides };
 
 struct Architecture {
   std::string_view name;  ///< general.architecture
   NormKind norm = NormKind::rms;
+  /// Blocks have a norm in front of them (attn_norm, ffn_norm), behind them (post_attention_norm,
+  /// post_ffw_norm), or both.
+  bool norm_before = true;
+  bool norm_behind = false;
+  std::string_view ffn_norm_name = "ffn_norm";
+  Residual residual = Residual::serial;
+
   PositionKind positions = PositionKind::rotary;
-  RopeStyle rope_style = RopeStyle::adjacent;  ///< with rotary positions only
+  RopeStyle rope_style = RopeStyle::adjacent;
+  RotatedLayers rotated_layers = RotatedLayers::all;
+  QkNorm qk_norm = QkNorm::none;
+
+  /// With a sliding window, every so manieth layer sees everything; 1: none does. The key
+  /// attention.sliding_window_pattern goes first.
+  std::uint32_t window_period = 1;
+  std::uint32_t window_default = 0;  ///< without the key attention.sliding_window; 0: no window
+  /// Layers with a window rotate without the file's scaling...
+  bool window_rope_unscaled = false;
+  /// ...and by this base, without the key rope.freq_base_swa; 0: the same as the others.
+  double window_rope_base = 0;
+
   FeedForwardKind feed_forward = FeedForwardKind::silu_gated;
-  /// Query, key and value are one tensor, attn_qkv, their rows in this order; else attn_q, attn_k, attn_v.
+  /// One tensor, ffn_up, holds the rows of the gate and then those of W_up.
+  bool fused_gate = false;
+  /// What is missing is called attn_qkv; any architecture's query, key and value may lie in one tensor of
+  /// that name, their rows in this order, or in three.
   bool fused_qkv = false;
+
+  bool embedding_scaled = false;  ///< embeddings are multiplied by sqrt(width)
+  double attention_softcap = 0;   ///< without the key attn_logit_softcapping; 0: none
+  double logit_softcap = 0;       ///< without the key final_logit_softcapping; 0: none
+  LogitScale logit_scale = LogitScale::multiplies;
+  /// The size of the family, by its number of layers, whose scores are scaled by 1 / sqrt(width / heads),
+  /// whatever the size of a head; 0: none.
+  std::uint32_t width_scaled_layers = 0;
 };
 
 /// Null when there is no such architecture here.

@@ -5,13 +5,11 @@
 
 #include "base/try.hpp"
 #include "base/utf8.hpp"
+#include "model/key_reader.hpp"
 
 namespace troupe {
 namespace {
 
-// Far beyond any real model. A dimension is bounded by itself, because scratch memory grows with it, not only
-// with the file.
-constexpr std::uint64_t dimension_max = 1U << 20;
 constexpr std::uint64_t vocab_max = 1U << 24;
 constexpr std::uint64_t context_max = 1U << 24;
 
@@ -19,128 +17,35 @@ Error bad(std::string message) {
   return {Errc::bad_file, std::move(message), 0};
 }
 
-class KeyReader {
- public:
-  KeyReader(const Metadata& metadata, std::string architecture)
-      : metadata_(metadata), prefix_(std::move(architecture) + ".") {}
-
-  std::string key(const char* name) const { return prefix_ + name; }
-
-  /// A dimension: present, at least 1, at most `max`.
-  Result<std::uint32_t> dimension(const char* name, std::uint64_t max = dimension_max) const {
-    TROUPE_TRY(const std::uint64_t value, metadata_.need_u64(key(name)));
-    return checked(name, value, max);
-  }
-
-  Result<std::uint32_t> dimension_or(const char* name, std::uint32_t fallback) const {
-    TROUPE_TRY(const auto value, metadata_.get_u64(key(name)));
-    return value ? checked(name, *value, dimension_max) : Result<std::uint32_t>(fallback);
-  }
-
-  /// A positive finite number.
-  Result<double> positive_or(const char* name, double fallback) const {
-    TROUPE_TRY(const auto value, metadata_.get_f64(key(name)));
-    if (!value) return fallback;
-    if (!std::isfinite(*value) || *value <= 0) {
-      return bad(key(name) + " is " + std::to_string(*value) + "; expected a positive number");
-    }
-    return *value;
-  }
-
- private:
-  Result<std::uint32_t> checked(const char* name, std::uint64_t value, std::uint64_t max) const {
-    if (value == 0 || value > max) {
-      return bad(key(name) + " is " + std::to_string(value) + "; expected 1 to " + std::to_string(max));
-    }
-    return static_cast<std::uint32_t>(value);
-  }
-
-  const Metadata& metadata_;
-  std::string prefix_;
-};
-
-/// Llama 3's per-pair divisors of the frequencies, stored as a tensor; empty when the file has none.
-Result<std::vector<float>> rope_factors(const Checkpoint& checkpoint, std::uint32_t pairs) {
-  const TensorView* tensor = checkpoint.find("rope_freqs.weight");
-  if (tensor == nullptr) return std::vector<float>{};
-  if (tensor->type != TensorType::f32 || tensor->elements() != pairs) {
-    return bad("tensor rope_freqs.weight has " + std::to_string(tensor->elements()) + " elements of type " +
-               std::string(tensor_type_info(tensor->type).name) + "; expected " + std::to_string(pairs) +
-               " of F32");
-  }
-  std::vector<float> factors(pairs);
-  std::memcpy(factors.data(), tensor->data.data(), pairs * sizeof(float));
-  for (float factor : factors) {
-    if (!std::isfinite(factor) || factor <= 0)
-      return bad("tensor rope_freqs.weight holds " + std::to_string(factor));
-  }
-  return factors;
+Result<const Architecture*> known_architecture(const std::string& name) {
+  if (const Architecture* architecture = find_architecture(name)) return architecture;
+  const bool experts = name.find("moe") != std::string::npos;
+  return Error{Errc::unsupported,
+               "general.architecture is " + in_quotes(name) +
+                   (experts ? ", a mixture of experts, which is not supported" : "") +
+                   "; supported: " + architecture_names(),
+               0};
 }
 
-Status read_rope(const Checkpoint& checkpoint, const KeyReader& keys, ModelConfig& config) {
-  TROUPE_TRY(config.rope_dim, keys.dimension_or("rope.dimension_count", config.head_dim));
-  if (config.rope_dim > config.head_dim || config.rope_dim % 2 != 0) {
-    return bad(keys.key("rope.dimension_count") + " is " + std::to_string(config.rope_dim) +
-               "; expected an even number up to the head size " + std::to_string(config.head_dim));
-  }
-  TROUPE_TRY(const double base, keys.positive_or("rope.freq_base", 10000.0));
-
-  double divisor = 1.0;
-  TROUPE_TRY(const auto scaling, checkpoint.metadata.get_string(keys.key("rope.scaling.type")));
-  if (scaling && *scaling != "none") {
-    if (*scaling != "linear") {
-      return Error{Errc::unsupported,
-                   keys.key("rope.scaling.type") + " is \"" + *scaling + "\"; supported: none, linear", 0};
-    }
-    TROUPE_TRY(divisor, keys.positive_or("rope.scaling.factor", 1.0));
-  } else if (!scaling) {
-    TROUPE_TRY(divisor, keys.positive_or("rope.scale_linear", 1.0));  // the key of older files
-  }
-
-  const std::uint32_t pairs = config.rope_dim / 2;
-  TROUPE_TRY(const auto factors, rope_factors(checkpoint, pairs));
-  config.rope_frequencies.resize(pairs);
-  for (std::uint32_t i = 0; i < pairs; ++i) {
-    const double frequency = std::pow(base, -2.0 * i / config.rope_dim) / divisor;
-    config.rope_frequencies[i] = factors.empty() ? frequency : frequency / static_cast<double>(factors[i]);
-  }
-  return {};
+Status refuse_experts(const KeyReader& keys) {
+  TROUPE_TRY(const auto experts, keys.metadata().get_u64(keys.key("expert_count")));
+  if (experts.value_or(0) == 0) return {};
+  return Error{Errc::unsupported,
+               keys.key("expert_count") + " is " + std::to_string(*experts) +
+                   "; mixtures of experts are not supported",
+               0};
 }
 
-}  // namespace
-
-Result<ModelConfig> read_config(const Checkpoint& checkpoint) {
-  ModelConfig config;
-  TROUPE_TRY(const std::string name, checkpoint.metadata.need_string("general.architecture"));
-  const Architecture* architecture = find_architecture(name);
-  if (architecture == nullptr) {
-    return Error{Errc::unsupported,
-                 "general.architecture is " + in_quotes(name) + "; supported: " + architecture_names(), 0};
-  }
-  config.architecture = *architecture;
-  const KeyReader keys(checkpoint.metadata, name);
-  TROUPE_TRY(config.layers, keys.dimension("block_count"));
+/// width, heads, kv_heads, head_dim.
+Status read_heads(const KeyReader& keys, ModelConfig& config) {
   TROUPE_TRY(config.width, keys.dimension("embedding_length"));
   TROUPE_TRY(config.heads, keys.dimension("attention.head_count"));
   TROUPE_TRY(config.kv_heads, keys.dimension_or("attention.head_count_kv", config.heads));
-  TROUPE_TRY(config.ffn_width, keys.dimension("feed_forward_length"));
-  TROUPE_TRY(config.context_tokens, keys.dimension("context_length", context_max));
-  const char* eps_key = architecture->norm == NormKind::rms ? "attention.layer_norm_rms_epsilon"
-                                                            : "attention.layer_norm_epsilon";
-  TROUPE_TRY(const double eps, keys.positive_or(eps_key, 1e-5));
-  config.norm_eps = static_cast<float>(eps);
-
-  if (architecture->feed_forward == FeedForwardKind::gelu_plain) {
-    // Without the key the file is one made for ggml, which computes gelu that way and no other.
-    TROUPE_TRY(const auto gelu_f16, checkpoint.metadata.get_bool(keys.key("gelu_f16")));
-    config.gelu_f16 = gelu_f16.value_or(true);
-  }
-
   if (config.heads % config.kv_heads != 0) {
     return bad(keys.key("attention.head_count_kv") + " is " + std::to_string(config.kv_heads) +
                ", which does not divide the " + std::to_string(config.heads) + " heads");
   }
-  if (checkpoint.metadata.contains(keys.key("attention.key_length"))) {
+  if (keys.has("attention.key_length")) {
     TROUPE_TRY(config.head_dim, keys.dimension("attention.key_length"));
   } else if (config.width % config.heads == 0) {
     config.head_dim = config.width / config.heads;
@@ -148,10 +53,10 @@ Result<ModelConfig> read_config(const Checkpoint& checkpoint) {
     return bad(keys.key("embedding_length") + " is " + std::to_string(config.width) +
                ", no multiple of the " + std::to_string(config.heads) + " heads");
   }
-  if (config.q_width() > dimension_max) {
+  if (config.q_width() > KeyReader::dimension_max) {
     return bad(keys.key("attention.head_count") + " is " + std::to_string(config.heads) +
                " and the head size " + std::to_string(config.head_dim) + "; together they may be at most " +
-               std::to_string(dimension_max));
+               std::to_string(KeyReader::dimension_max));
   }
   TROUPE_TRY(const auto value_length, keys.dimension_or("attention.value_length", config.head_dim));
   if (value_length != config.head_dim) {
@@ -160,15 +65,103 @@ Result<ModelConfig> read_config(const Checkpoint& checkpoint) {
                      "; supported: the key length " + std::to_string(config.head_dim),
                  0};
   }
-  TROUPE_TRY(const auto experts, checkpoint.metadata.get_u64(keys.key("expert_count")));
-  if (experts.value_or(0) != 0) {
-    return Error{Errc::unsupported,
-                 keys.key("expert_count") + " is " + std::to_string(*experts) +
-                     "; mixtures of experts are not supported",
-                 0};
+  return {};
+}
+
+/// The sliding window, and which layers have it.
+Status read_window(const KeyReader& keys, ModelConfig& config) {
+  const Architecture& architecture = config.architecture;
+  TROUPE_TRY(config.window,
+             keys.count_or("attention.sliding_window", architecture.window_default, UINT32_MAX));
+  config.window_period = architecture.window_period;
+  const char* pattern = "attention.sliding_window_pattern";
+  if (config.window == 0 || !keys.has(pattern)) return {};
+  if (!keys.is_array(pattern)) {
+    TROUPE_TRY(config.window_period, keys.dimension(pattern));
+    return {};
   }
+  TROUPE_TRY(const std::vector<std::int64_t> layers, keys.integers(pattern));
+  if (layers.size() != config.layers) {
+    return bad(keys.key(pattern) + " has " + std::to_string(layers.size()) + " entries for " +
+               std::to_string(config.layers) + " layers");
+  }
+  for (const std::int64_t windowed : layers) config.windowed_layers.push_back(windowed != 0);
+  return {};
+}
+
+/// The factors that some architectures multiply with at various places.
+Status read_scales(const KeyReader& keys, ModelConfig& config) {
+  const Architecture& architecture = config.architecture;
+  const double width = config.width;
+  const bool by_width = architecture.width_scaled_layers == config.layers;
+  const double scaled_dim = by_width ? width / config.heads : config.head_dim;
+  const auto number = [&](float& target, const char* name, double fallback) -> Status {
+    TROUPE_TRY(const double value, keys.number_or(name, fallback));
+    target = static_cast<float>(value);
+    return {};
+  };
+  TROUPE_TRY_STATUS(
+      number(config.attention_softcap, "attn_logit_softcapping", architecture.attention_softcap));
+  TROUPE_TRY_STATUS(number(config.logit_softcap, "final_logit_softcapping", architecture.logit_softcap));
+  TROUPE_TRY_STATUS(number(config.temperature_scale, "attention.temperature_scale", 0));
+
+  // A scale of 0 says nothing.
+  const auto scale = [&](float& target, const char* name, double fallback) -> Status {
+    TROUPE_TRY_STATUS(number(target, name, fallback));
+    if (target == 0) target = static_cast<float>(fallback);
+    return {};
+  };
+  TROUPE_TRY_STATUS(
+      scale(config.embedding_scale, "embedding_scale", architecture.embedding_scaled ? std::sqrt(width) : 1));
+  TROUPE_TRY_STATUS(scale(config.attention_scale, "attention.scale", 1 / std::sqrt(scaled_dim)));
+  TROUPE_TRY_STATUS(scale(config.residual_scale, "residual_scale", 1));
+  TROUPE_TRY_STATUS(scale(config.logit_scale, "logit_scale", 1));
+  if (architecture.logit_scale == LogitScale::divides) config.logit_scale = 1 / config.logit_scale;
+  return {};
+}
+
+Result<bool> read_parallel(const KeyReader& keys, const Checkpoint& checkpoint, Residual residual) {
+  switch (residual) {
+    case Residual::parallel: return true;
+    case Residual::parallel_by_key: return keys.flag_or("use_parallel_residual", true);
+    case Residual::parallel_by_norm: return checkpoint.find("blk.0.ffn_norm.weight") == nullptr;
+    case Residual::serial: break;
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<ModelConfig> read_config(const Checkpoint& checkpoint) {
+  ModelConfig config;
+  TROUPE_TRY(const std::string name, checkpoint.metadata.need_string("general.architecture"));
+  TROUPE_TRY(const Architecture* architecture, known_architecture(name));
+  config.architecture = *architecture;
+  const KeyReader keys(checkpoint.metadata, name);
+  TROUPE_TRY_STATUS(refuse_experts(keys));
+  TROUPE_TRY(config.layers, keys.dimension("block_count"));
+  TROUPE_TRY_STATUS(read_heads(keys, config));
+  TROUPE_TRY(config.ffn_width, keys.dimension("feed_forward_length"));
+  TROUPE_TRY(config.context_tokens, keys.dimension("context_length", context_max));
+  const char* eps_key = architecture->norm == NormKind::rms ? "attention.layer_norm_rms_epsilon"
+                                                            : "attention.layer_norm_epsilon";
+  TROUPE_TRY(const double eps, keys.positive_or(eps_key, 1e-5));
+  config.norm_eps = static_cast<float>(eps);
+  if (has_gelu(architecture->feed_forward)) {
+    // Without the key the file is one made for ggml, which computes gelu that way and no other.
+    TROUPE_TRY(config.gelu_f16, keys.flag_or("gelu_f16", true));
+  }
+  TROUPE_TRY(config.parallel, read_parallel(keys, checkpoint, architecture->residual));
+  TROUPE_TRY_STATUS(read_window(keys, config));
+  TROUPE_TRY_STATUS(read_scales(keys, config));
   if (architecture->positions == PositionKind::rotary) {
-    TROUPE_TRY_STATUS(read_rope(checkpoint, keys, config));
+    TROUPE_TRY(config.rope,
+               read_rope(checkpoint, keys, *architecture, config.head_dim, config.context_tokens));
+  }
+  if (config.temperature_scale != 0) {
+    const char* original = "rope.scaling.original_context_length";
+    TROUPE_TRY(const auto fallback, keys.dimension_or(original, config.context_tokens));
+    TROUPE_TRY(config.temperature_length, keys.dimension_or("attention.temperature_length", fallback));
   }
 
   const TensorView* embedding = checkpoint.find("token_embd.weight");

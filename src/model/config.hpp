@@ -8,6 +8,7 @@
 
 #include "formats/checkpoint.hpp"
 #include "model/architecture.hpp"
+#include "model/rope_config.hpp"
 #include "troupe/error.hpp"
 
 namespace troupe {
@@ -24,14 +25,43 @@ struct ModelConfig {
   std::uint32_t vocab_size = 0;
   std::uint32_t context_tokens = 0;  ///< as the file states it; with learned positions there are no more
   float norm_eps = 0;
-  bool gelu_f16 = false;       ///< gelu by way of f16, as ggml has it; only with FeedForwardKind::gelu_plain
-  std::uint32_t rope_dim = 0;  ///< leading elements of a head that are rotated; even; 0: none is
-  /// Angle per position for each pair, [rope_dim / 2]: base^(-2i / rope_dim), with the file's scaling
-  /// applied.
-  std::vector<double> rope_frequencies;
+  bool parallel = false;  ///< both blocks of a layer see its input
+  bool gelu_f16 = false;  ///< gelu by way of f16, as ggml has it; only where has_gelu()
+  RopeConfig rope;        ///< with rotary positions
+
+  std::uint32_t window =
+      0;  ///< positions that a layer with a sliding window sees, its own too; 0: there is none
+  std::uint32_t window_period = 1;    ///< every so manieth layer sees everything; 1: none does
+  std::vector<bool> windowed_layers;  ///< [layers], or empty: as window_period says
+
+  float embedding_scale = 1;
+  float attention_scale = 1;    ///< multiplies q·k
+  float attention_softcap = 0;  ///< 0: none
+  float residual_scale = 1;     ///< multiplies what a block adds
+  float logit_scale = 1;
+  float logit_softcap = 0;  ///< 0: none
+  /// Queries are multiplied by 1 + temperature_scale ln(1 + floor(position / temperature_length)); 0: by 1.
+  float temperature_scale = 0;
+  std::uint32_t temperature_length = 1;
 
   std::size_t q_width() const { return std::size_t{heads} * head_dim; }
   std::size_t kv_width() const { return std::size_t{kv_heads} * head_dim; }
+
+  /// Whether the layer sees no further back than `window`.
+  bool is_windowed(std::size_t layer) const {
+    if (window == 0) return false;
+    if (!windowed_layers.empty()) return windowed_layers[layer];
+    return window_period <= 1 || layer % window_period != window_period - 1;
+  }
+  bool is_rotated(std::size_t layer) const {
+    if (architecture.positions != PositionKind::rotary) return false;
+    switch (architecture.rotated_layers) {
+      case RotatedLayers::windowed: return window == 0 || is_windowed(layer);
+      case RotatedLayers::three_of_four: return layer % 4 != 3;
+      case RotatedLayers::all: break;
+    }
+    return true;
+  }
 };
 
 /// Reads and checks the configuration. Errors: unsupported (architecture or scaling, named), bad_file (the

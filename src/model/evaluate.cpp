@@ -20,8 +20,11 @@ KvType kv_type_of(KvPrecision precision) noexcept {
 
 Result<std::uint32_t> resolve_context_tokens(const Model& model, std::uint32_t asked) {
   const std::uint32_t stated = model.info().context_tokens;
-  if (model.parts().config.architecture.positions == PositionKind::rotary) {
-    return asked != 0 ? asked : std::clamp<std::uint32_t>(stated, 512, 8192);
+  const ModelConfig& config = model.parts().config;
+  if (config.architecture.positions == PositionKind::rotary) {
+    const std::uint32_t original = config.rope.original_context;
+    const std::uint32_t most = original != 0 ? std::min<std::uint32_t>(original, 8192) : 8192;
+    return asked != 0 ? asked : std::clamp<std::uint32_t>(stated, std::min<std::uint32_t>(512, most), most);
   }
   if (asked > stated) {
     return Error{Errc::bad_argument,
@@ -37,7 +40,9 @@ namespace {
 Status check(const Model& model, std::span<const Token> tokens, const EngineOptions& options) {
   if (tokens.empty()) return Error{Errc::bad_argument, "there are no tokens to evaluate"};
   TROUPE_TRY_STATUS(validate_tokens(tokens, "the prompt", model.info().vocab_size));
-  TROUPE_TRY(const std::uint32_t context, resolve_context_tokens(model, options.context_tokens));
+  TROUPE_TRY(std::uint32_t context, resolve_context_tokens(model, options.context_tokens));
+  // These tokens are all there will be, so a default that leaves the long contexts of a model alone need not.
+  if (options.context_tokens == 0) context = std::max(context, std::min(model.info().context_tokens, 8192U));
   if (tokens.size() > context) {
     return Error{Errc::context_exceeded, "the prompt has " + std::to_string(tokens.size()) +
                                              " tokens, but the context only " + std::to_string(context) +
@@ -53,10 +58,12 @@ Status check(const Model& model, std::span<const Token> tokens, const EngineOpti
 Logits run(const ModelParts& parts, std::span<const Token> tokens, bool all, KvType kv_type,
            const EngineOptions& options) {
   ThreadPool pool(options.threads);
+  const std::size_t context =
+      options.context_tokens != 0 ? options.context_tokens : rounded_context(tokens.size());
   KvCache cache(parts.config, kv_type, KvCache::pages_for(tokens.size()));
   constexpr SequenceId sequence = 1;
   cache.open(sequence, tokens.size());
-  Forward forward(parts, cache, pool);
+  Forward forward(parts, cache, pool, context);
   Logits result;
   LogitsBlock logits;
   const std::size_t step = std::max<std::size_t>(1, options.step_tokens_max);

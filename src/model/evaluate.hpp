@@ -20,6 +20,12 @@ KvType kv_type_of(KvPrecision precision) noexcept;
 /// documents. Errors: bad_argument when it asks for more positions than a model with learned ones has.
 Result<std::uint32_t> resolve_context_tokens(const Model& model, std::uint32_t asked);
 
+/// What Forward is to be told where `tokens` positions are all there will be: factors that go by the
+/// context's length are chosen as llama.cpp does, which rounds it up.
+constexpr std::size_t rounded_context(std::size_t tokens) {
+  return (tokens + 255) / 256 * 256;
+}
+
 /// One row of f32 [vocab] for each position that was asked for.
 using Logits = std::vector<std::vector<float>>;
 

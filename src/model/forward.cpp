@@ -10,8 +10,18 @@
 
 namespace troupe {
 
-Forward::Forward(const ModelParts& model, KvCache& cache, ThreadPool& pool)
-    : model_(model), config_(model.config), cache_(cache), pool_(pool) {}
+Forward::Forward(const ModelParts& model, KvCache& cache, ThreadPool& pool, std::size_t context_tokens)
+    : model_(model), config_(model.config), cache_(cache), pool_(pool) {
+  const RopeConfig& rope = config_.rope;
+  const bool is_long = rope.original_context != 0 && context_tokens > rope.original_context;
+  const auto use = [is_long](Rotation& rotation, const RopeTable& table) {
+    rotation.frequencies =
+        is_long && !table.long_frequencies.empty() ? &table.long_frequencies : &table.frequencies;
+    rotation.magnitude = static_cast<float>(table.magnitude);
+  };
+  use(full_rotation_, rope.full);
+  use(windowed_rotation_, rope.windowed);
+}
 
 /// body(row) for each of `rows` rows of `width` numbers, which are shared out when there is enough to do:
 /// some microseconds' worth at a time, since a thread that joins costs about one.
@@ -31,12 +41,20 @@ void Forward::run(const StepBatch& batch, LogitsBlock& logits) {
   set_positions(batch);
   for (std::size_t layer = 0; layer < config_.layers; ++layer) {
     attend(batch, layer);
+    if (config_.parallel) {
+      std::swap(beside_, h_);
+      h_.resize(rows_ * config_.width);
+    } else {
+      add(x_.data(), h_.data());
+    }
     feed_forward(model_.weights.layers[layer]);
+    if (config_.parallel) add(x_.data(), beside_.data());
+    add(x_.data(), h_.data());
   }
   compute_logits(batch, logits);
 }
 
-/// x = embedding[token], and + positions[position] where those are learned.
+/// x = embedding[token] · scale, and + positions[position] where those are learned.
 void Forward::embed(const StepBatch& batch) {
   const bool learned = config_.architecture.positions == PositionKind::learned;
   x_.resize(rows_ * config_.width);
@@ -46,6 +64,7 @@ void Forward::embed(const StepBatch& batch) {
     float* x = x_.data() + r * config_.width;
     TROUPE_CHECK(row.token >= 0 && static_cast<std::uint32_t>(row.token) < config_.vocab_size);
     model_.weights.embedding.read_row(static_cast<std::size_t>(row.token), x);
+    if (config_.embedding_scale != 1) scale_in_place(x, config_.embedding_scale, config_.width);
     if (!learned) continue;
     TROUPE_CHECK(row.position < config_.context_tokens);
     model_.weights.positions.read_row(row.position, h_.data());
@@ -55,9 +74,12 @@ void Forward::embed(const StepBatch& batch) {
 
 /// Makes room in the cache for every row and prepares what all layers share: the rotations and page tables.
 void Forward::set_positions(const StepBatch& batch) {
-  const std::size_t pairs = config_.rope_dim / 2;
-  cosines_.resize(rows_ * pairs);
-  sines_.resize(rows_ * pairs);
+  const std::size_t pairs = config_.rope.dim / 2;
+  const bool rotary = config_.architecture.positions == PositionKind::rotary;
+  for (Rotation* rotation : {&full_rotation_, &windowed_rotation_}) {
+    rotation->cosines.resize(rows_ * pairs);
+    rotation->sines.resize(rows_ * pairs);
+  }
   page_table_.clear();
   page_table_start_.resize(rows_);
   pages_count_.resize(rows_);
@@ -73,65 +95,92 @@ void Forward::set_positions(const StepBatch& batch) {
     for (std::size_t r = begin; r < end; ++r) {
       page_table_start_[r] = page_table_.size();
       pages_count_[r] = pages.size();
-      for (std::size_t i = 0; i < pairs; ++i) {
-        const double angle = batch.rows[r].position * config_.rope_frequencies[i];
-        cosines_[r * pairs + i] = static_cast<float>(std::cos(angle));
-        sines_[r * pairs + i] = static_cast<float>(std::sin(angle));
-      }
+      if (!rotary) continue;
+      set_angles(full_rotation_, r, batch.rows[r].position);
+      if (config_.window != 0) set_angles(windowed_rotation_, r, batch.rows[r].position);
     }
     page_table_.insert(page_table_.end(), pages.begin(), pages.end());
     begin = end;
   }
 }
 
-/// x += W_o attention(rope(W_q norm(x)), rope(W_k norm(x)), W_v norm(x)); rope only with rotary positions
-void Forward::attend(const StepBatch& batch, std::size_t layer) {
-  const LayerWeights& weights = model_.weights.layers[layer];
-  const AttentionLayer& place = cache_.layer(layer);
-  const std::size_t q_width = config_.q_width();
-  const std::size_t kv_width = config_.kv_width();
-  const std::size_t pairs = config_.rope_dim / 2;
-  q_.resize(rows_ * q_width);
-  k_.resize(rows_ * kv_width);
-  v_.resize(rows_ * kv_width);
-  attended_.resize(rows_ * q_width);
-  attention_rows_.resize(rows_);
-
-  normalise(x_.data(), weights.attention_norm, rows_, h_.data());
-  activations_.assign(h_.data(), rows_, config_.width);
-  multiply({{weights.query, q_.data()}, {weights.key, k_.data()}, {weights.value, v_.data()}});
-
-  each_row(rows_, q_width + 2 * kv_width, [&](std::size_t r) {
-    float* q = q_.data() + r * q_width;
-    float* k = k_.data() + r * kv_width;
-    if (pairs != 0) {
-      const RopeStyle style = config_.architecture.rope_style;
-      const float* cosines = cosines_.data() + r * pairs;
-      const float* sines = sines_.data() + r * pairs;
-      rope(style, q, config_.heads, config_.head_dim, config_.rope_dim, cosines, sines);
-      rope(style, k, config_.kv_heads, config_.head_dim, config_.rope_dim, cosines, sines);
-    }
-    const std::size_t position = batch.rows[r].position;
-    const std::span pages(page_table_.data() + page_table_start_[r], pages_count_[r]);
-    // The cache hands out its pages for writing to the one Forward that fills them.
-    auto* page = const_cast<std::byte*>(pages[position / page_tokens]);
-    store_kv(place, page, position % page_tokens, k, v_.data() + r * kv_width);
-    attention_rows_[r] = {q, attended_.data() + r * q_width, pages, position, 0};
-  });
-  attention(place, attention_rows_, attention_scratch_, pool_);
-
-  activations_.assign(attended_.data(), rows_, q_width);
-  multiply({{weights.attention_output, h_.data()}});
-  add(x_.data(), h_.data());
+void Forward::set_angles(Rotation& rotation, std::size_t row, std::uint32_t position) {
+  const std::size_t pairs = config_.rope.dim / 2;
+  for (std::size_t i = 0; i < pairs; ++i) {
+    const double angle = position * (*rotation.frequencies)[i];
+    rotation.cosines[row * pairs + i] = static_cast<float>(std::cos(angle)) * rotation.magnitude;
+    rotation.sines[row * pairs + i] = static_cast<float>(std::sin(angle)) * rotation.magnitude;
+  }
 }
 
-/// x += W_down (silu(W_gate norm(x)) · W_up norm(x)), or without a gate x += W_down gelu(W_up norm(x))
+/// h = scale · post_norm(W_o attention(rope(norm(W_q norm(x))), rope(norm(W_k norm(x))), W_v norm(x))), with
+/// those norms, and the rotation, that the layer has
+void Forward::attend(const StepBatch& batch, std::size_t layer) {
+  const LayerWeights& weights = model_.weights.layers[layer];
+  q_.resize(rows_ * config_.q_width());
+  k_.resize(rows_ * config_.kv_width());
+  v_.resize(rows_ * config_.kv_width());
+  attended_.resize(rows_ * config_.q_width());
+  attention_rows_.resize(rows_);
+
+  activations_.assign(block_input(weights.attention_norm), rows_, config_.width);
+  multiply({{weights.query, q_.data()}, {weights.key, k_.data()}, {weights.value, v_.data()}});
+  each_row(rows_, config_.q_width() + 2 * config_.kv_width(),
+           [&](std::size_t r) { place_row(batch.rows[r], r, layer); });
+  attention(cache_.layer(layer), attention_rows_, attention_scratch_, pool_);
+
+  activations_.assign(attended_.data(), rows_, config_.q_width());
+  block_output(weights.attention_output, weights.attention_post_norm, h_.data());
+}
+
+/// Norm and rotation of one row's query and key; its key and value into the cache; what it attends to.
+void Forward::place_row(const StepRow& row, std::size_t r, std::size_t layer) {
+  const LayerWeights& weights = model_.weights.layers[layer];
+  const QkNorm qk_norm = config_.architecture.qk_norm;
+  const bool windowed = config_.is_windowed(layer);
+  float* q = q_.data() + r * config_.q_width();
+  float* k = k_.data() + r * config_.kv_width();
+  const auto normalise_both = [&] {
+    const bool whole = qk_norm == QkNorm::whole;
+    const std::size_t q_cols = weights.query_norm.weight.size(), k_cols = weights.key_norm.weight.size();
+    rms_norm(q, weights.query_norm.weight.data(), config_.norm_eps, whole ? 1 : config_.heads, q_cols, q);
+    rms_norm(k, weights.key_norm.weight.data(), config_.norm_eps, whole ? 1 : config_.kv_heads, k_cols, k);
+  };
+  if (qk_norm == QkNorm::per_head || qk_norm == QkNorm::whole) normalise_both();
+  if (config_.is_rotated(layer)) {
+    const Rotation& rotation = windowed ? windowed_rotation_ : full_rotation_;
+    const RopeStyle style = config_.architecture.rope_style;
+    const float* cosines = rotation.cosines.data() + r * (config_.rope.dim / 2);
+    const float* sines = rotation.sines.data() + r * (config_.rope.dim / 2);
+    rope(style, q, config_.heads, config_.head_dim, config_.rope.dim, cosines, sines);
+    rope(style, k, config_.kv_heads, config_.head_dim, config_.rope.dim, cosines, sines);
+  }
+  if (qk_norm == QkNorm::per_head_after_rope) normalise_both();
+  if (config_.temperature_scale != 0) {
+    const std::uint32_t lengths = row.position / config_.temperature_length;
+    scale_in_place(q, 1 + config_.temperature_scale * std::log(1 + static_cast<float>(lengths)),
+                   config_.q_width());
+  }
+
+  const std::size_t position = row.position;
+  const std::span pages(page_table_.data() + page_table_start_[r], pages_count_[r]);
+  // The cache hands out its pages for writing to the one Forward that fills them.
+  auto* page = const_cast<std::byte*>(pages[position / page_tokens]);
+  store_kv(cache_.layer(layer), page, position % page_tokens, k, v_.data() + r * config_.kv_width());
+  const bool hides = windowed && position >= config_.window;
+  const std::size_t first = hides ? position + 1 - config_.window : 0;
+  attention_rows_[r] = {q, attended_.data() + r * config_.q_width(), pages, position, first};
+}
+
+/// h = scale · post_norm(W_down (activation(W_gate norm(x)) · W_up norm(x))), without a gate
+/// scale · post_norm(W_down activation(W_up norm(x)))
 void Forward::feed_forward(const LayerWeights& layer) {
   const std::size_t width = config_.ffn_width;
-  const bool gated = config_.architecture.feed_forward == FeedForwardKind::silu_gated;
+  const FeedForwardKind kind = config_.architecture.feed_forward;
+  const bool gated = is_gated(kind);
   up_.resize(rows_ * width);
-  normalise(x_.data(), layer.ffn_norm, rows_, h_.data());
-  activations_.assign(h_.data(), rows_, config_.width);
+  const Norm& norm = layer.ffn_norm.present() ? layer.ffn_norm : layer.attention_norm;
+  activations_.assign(block_input(norm), rows_, config_.width);
   if (gated) {
     gate_.resize(rows_ * width);
     multiply({{layer.ffn_up, up_.data()}, {layer.ffn_gate, gate_.data()}});
@@ -140,17 +189,29 @@ void Forward::feed_forward(const LayerWeights& layer) {
   }
   float* hidden = gated ? gate_.data() : up_.data();
   each_row(rows_, width, [&](std::size_t r) {
-    if (gated) {
-      silu_mul(hidden + r * width, up_.data() + r * width, width);
-    } else if (config_.gelu_f16) {
-      gelu_f16(hidden + r * width, width);
-    } else {
-      gelu(hidden + r * width, width);
-    }
+    float* row = hidden + r * width;
+    const float* up = up_.data() + r * width;
+    if (kind == FeedForwardKind::silu_gated) silu_mul(row, up, width);
+    if (kind == FeedForwardKind::relu_squared_plain) relu_squared(row, width);
+    if (has_gelu(kind)) (config_.gelu_f16 ? gelu_f16 : gelu)(row, width);
+    if (kind == FeedForwardKind::gelu_gated) mul_in_place(row, up, width);
   });
   activations_.assign(hidden, rows_, width);
-  multiply({{layer.ffn_down, h_.data()}});
-  add(x_.data(), h_.data());
+  block_output(layer.ffn_down, layer.ffn_post_norm, h_.data());
+}
+
+/// What a block multiplies with: norm(x), or x where there is no norm in front.
+const float* Forward::block_input(const Norm& norm) {
+  if (!norm.present()) return x_.data();
+  normalise(x_.data(), norm, rows_, h_.data());
+  return h_.data();
+}
+
+/// out = scale · post_norm(W activations), ready to be added.
+void Forward::block_output(const Linear& linear, const Norm& post_norm, float* out) {
+  multiply({{linear, out}});
+  if (post_norm.present()) normalise(out, post_norm, rows_, out);
+  if (config_.residual_scale != 1) scale_in_place(out, config_.residual_scale, rows_ * config_.width);
 }
 
 /// Only the rows that want logits pay for the output matrix.
@@ -171,6 +232,13 @@ void Forward::compute_logits(const StepBatch& batch, LogitsBlock& logits) {
   normalise(x_.data(), model_.weights.output_norm, wanted, h_.data());
   activations_.assign(h_.data(), wanted, config_.width);
   matmul(model_.weights.output_matrix(), activations_, logits.values.data(), logits.vocab, pool_);
+  const AlignedBuffer<float>& bias = model_.weights.output_bias;
+  each_row(wanted, logits.vocab, [&](std::size_t r) {
+    float* row = logits.values.data() + r * logits.vocab;
+    if (bias.size() != 0) add_in_place(row, bias.data(), logits.vocab);
+    if (config_.logit_scale != 1) scale_in_place(row, config_.logit_scale, logits.vocab);
+    if (config_.logit_softcap != 0) soft_cap(row, config_.logit_softcap, logits.vocab);
+  });
 }
 
 void Forward::normalise(const float* x, const Norm& norm, std::size_t rows, float* out) {

@@ -28,7 +28,9 @@ struct LogitsBlock {
 /// same bits whatever else is in its batch, however its prompt was cut into steps, on any number of threads.
 class Forward {
  public:
-  Forward(const ModelParts& model, KvCache& cache, ThreadPool& pool);
+  /// No sequence has more than `context_tokens` positions: where a model rotates differently in long
+  /// contexts, that decides, so that all positions of a sequence are rotated alike.
+  Forward(const ModelParts& model, KvCache& cache, ThreadPool& pool, std::size_t context_tokens);
 
   /// Computes all rows, appends their keys and values to the cache and writes the logits of the rows that
   /// want them. Preconditions (checked, abort): tokens within the vocabulary, sequences open, positions
@@ -40,9 +42,21 @@ class Forward {
   void embed(const StepBatch& batch);
   void set_positions(const StepBatch& batch);
   void attend(const StepBatch& batch, std::size_t layer);
+  void place_row(const StepRow& row, std::size_t r, std::size_t layer);
   void feed_forward(const LayerWeights& layer);
   void compute_logits(const StepBatch& batch, LogitsBlock& logits);
 
+  /// The angles of one kind of layer.
+  struct Rotation {
+    const std::vector<double>* frequencies = nullptr;  // [rope_dim / 2]
+    float magnitude = 1;
+    AlignedBuffer<float> cosines;  // [rows, rope_dim / 2]
+    AlignedBuffer<float> sines;    // [rows, rope_dim / 2]
+  };
+  void set_angles(Rotation& rotation, std::size_t row, std::uint32_t position);
+
+  const float* block_input(const Norm& norm);
+  void block_output(const Linear& linear, const Norm& post_norm, float* out);
   void normalise(const float* x, const Norm& norm, std::size_t rows, float* out);
   struct LinearTarget {
     const Linear& linear;
@@ -62,14 +76,15 @@ class Forward {
   Activations activations_;
   AlignedBuffer<float> x_;                    // [rows, width]: the residual stream
   AlignedBuffer<float> h_;                    // [rows, width]: normalised input or output of a block
+  AlignedBuffer<float> beside_;               // [rows, width]: attention's output while ffn sees its input
   AlignedBuffer<float> q_;                    // [rows, heads * head_dim]
   AlignedBuffer<float> k_;                    // [rows, kv_heads * head_dim]
   AlignedBuffer<float> v_;                    // [rows, kv_heads * head_dim]
   AlignedBuffer<float> attended_;             // [rows, heads * head_dim]
   AlignedBuffer<float> gate_;                 // [rows, ffn_width]: unused without a gate
   AlignedBuffer<float> up_;                   // [rows, ffn_width]
-  AlignedBuffer<float> cosines_;              // [rows, rope_dim / 2]
-  AlignedBuffer<float> sines_;                // [rows, rope_dim / 2]
+  Rotation full_rotation_;                    // of layers that see everything
+  Rotation windowed_rotation_;                // of layers with a sliding window
   std::vector<AttentionRow> attention_rows_;  // [rows]
   AttentionScratch attention_scratch_;
   std::vector<const std::byte*> page_table_;   // pages of the step's sequences, one after the other

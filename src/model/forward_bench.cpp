@@ -67,7 +67,7 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 double ForwardBench::prefill(std::size_t tokens, std::size_t step_tokens) {
   KvCache cache(state_->model.parts().config, state_->kv_type, KvCache::pages_for(tokens));
   cache.open(1, tokens);
-  Forward forward(state_->model.parts(), cache, state_->pool);
+  Forward forward(state_->model.parts(), cache, state_->pool, tokens);
   const auto begin = std::chrono::steady_clock::now();
   for (std::size_t position = 0; position < tokens; position += step_tokens) {
     const std::size_t count = std::min(step_tokens, tokens - position);
@@ -81,7 +81,7 @@ double ForwardBench::prefill(std::size_t tokens, std::size_t step_tokens) {
 double ForwardBench::decode(std::size_t tokens, std::size_t batch, std::size_t prompt_tokens) {
   const std::size_t positions = prompt_tokens + tokens;
   KvCache cache(state_->model.parts().config, state_->kv_type, batch * KvCache::pages_for(positions));
-  Forward forward(state_->model.parts(), cache, state_->pool);
+  Forward forward(state_->model.parts(), cache, state_->pool, positions);
   for (SequenceId sequence = 1; sequence <= batch; ++sequence) {
     cache.open(sequence, positions);
     if (prompt_tokens == 0) continue;

@@ -1,6 +1,5 @@
 #include "model/kv_cache.hpp"
 
-#include <cmath>
 #include <cstring>
 
 #include "base/check.hpp"
@@ -16,7 +15,8 @@ KvCache::KvCache(const ModelConfig& config, KvType type, std::size_t pages_max)
     layer.heads = config.heads;
     layer.kv_heads = config.kv_heads;
     layer.head_dim = config.head_dim;
-    layer.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
+    layer.scale = config.attention_scale;
+    layer.softcap = config.attention_softcap;
     layer.kv_type = type;
     layer.k_offset = 2 * i * part;
     layer.v_offset = (2 * i + 1) * part;

@@ -47,7 +47,7 @@ Result<std::shared_ptr<const Model>> load_model(const Checkpoint& checkpoint, co
                                                 const ModelOptions& options, const LoadProgress& progress) {
   auto parts = std::make_unique<ModelParts>();
   TROUPE_TRY(parts->config, read_config(checkpoint));
-  const std::uint64_t bytes = weight_bytes(checkpoint);
+  TROUPE_TRY(const std::uint64_t bytes, check_weights(checkpoint, parts->config));
   TROUPE_TRY_STATUS(fits_memory(bytes));
   TROUPE_TRY(parts->tokenizer, load_tokenizer(checkpoint));
   if (parts->tokenizer->vocab_size() > parts->config.vocab_size) {

@@ -1,6 +1,6 @@
 #include "model/weights.hpp"
 
-#include <cmath>
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -9,9 +9,9 @@
 namespace troupe {
 namespace {
 
-// Tables that some converters write and that the configuration determines anyway.
-bool derivable(const std::string& name) {
-  return name == "rope_freqs.weight" || name.ends_with(".attn_rot_embd.weight") ||
+// Tables that are read by the configuration, or that it determines anyway.
+bool is_table(const std::string& name) {
+  return is_rope_tensor(name) || name.ends_with(".attn_rot_embd.weight") ||
          name.ends_with(".rope_freqs.weight");
 }
 
@@ -24,9 +24,18 @@ std::string supported_types() {
   return text;
 }
 
+template <class T>
+Status status_of(Result<T> result) {
+  return result ? Status() : Status(std::move(result).error());
+}
+
+/// Finds, checks and packs tensors. Without a pool it only checks, counts their bytes and returns empty ones.
 class Loader {
  public:
-  Loader(const Checkpoint& checkpoint, ThreadPool& pool) : checkpoint_(checkpoint), pool_(pool) {}
+  Loader(const Checkpoint& checkpoint, ThreadPool* pool) : checkpoint_(checkpoint), pool_(pool) {}
+
+  /// What the tensors so far take in memory.
+  std::uint64_t bytes() const { return bytes_; }
 
   Result<PackedMatrix> matrix(const std::string& name, std::uint64_t rows, std::uint64_t cols) {
     return matrix_rows(name, rows, cols, 0, rows);
@@ -50,42 +59,38 @@ class Loader {
                    0};
     }
     const std::uint64_t row_bytes = cols / type.block_elements * type.block_bytes;
-    return PackedMatrix::pack(tensor->type, count, cols,
-                              tensor->data.subspan(first * row_bytes, count * row_bytes), pool_);
+    const auto data = tensor->data.subspan(first * row_bytes, count * row_bytes);
+    bytes_ += PackedMatrix::packed_bytes(tensor->type, count, cols);
+    if (pool_ == nullptr) return PackedMatrix();
+    PackedMatrix packed = PackedMatrix::pack(tensor->type, count, cols, data, *pool_);
+    if (checkpoint_.let_go) checkpoint_.let_go(data);
+    return packed;
   }
 
   Result<Linear> linear(const std::string& stem, std::uint64_t rows, std::uint64_t cols) {
+    return linear_rows(stem, rows, cols, 0, rows);
+  }
+
+  /// Rows `first` to `first + count` of the matrix and, where there is one, of the bias.
+  Result<Linear> linear_rows(const std::string& stem, std::uint64_t rows, std::uint64_t cols,
+                             std::uint64_t first, std::uint64_t count) {
     Linear linear;
-    TROUPE_TRY(linear.weight, matrix(stem + ".weight", rows, cols));
-    if (checkpoint_.find(stem + ".bias") != nullptr) {
-      TROUPE_TRY(linear.bias, vector(stem + ".bias", rows));
+    TROUPE_TRY(linear.weight, matrix_rows(stem + ".weight", rows, cols, first, count));
+    if (has(stem + ".bias")) {
+      TROUPE_TRY(linear.bias, vector_part(stem + ".bias", rows, first, count));
     }
     return linear;
   }
 
-  /// Query, key and value, whose rows lie in this order in one tensor.
-  Status fused_qkv(const std::string& stem, const ModelConfig& config, LayerWeights& layer) {
-    const std::uint64_t rows = config.q_width() + 2 * std::uint64_t{config.kv_width()};
-    const bool has_bias = checkpoint_.find(stem + ".bias") != nullptr;
-    std::uint64_t first = 0;
-    const auto take = [&](Linear& linear, std::uint64_t count) -> Status {
-      TROUPE_TRY(linear.weight, matrix_rows(stem + ".weight", rows, config.width, first, count));
-      if (has_bias) {
-        TROUPE_TRY(linear.bias, vector_part(stem + ".bias", rows, first, count));
-      }
-      first += count;
-      return {};
-    };
-    TROUPE_TRY_STATUS(take(layer.query, config.q_width()));
-    TROUPE_TRY_STATUS(take(layer.key, config.kv_width()));
-    return take(layer.value, config.kv_width());
-  }
-
-  Result<Norm> norm(const std::string& stem, const ModelConfig& config) {
+  /// A norm over `size` elements, of the architecture's kind.
+  Result<Norm> norm(const std::string& stem, std::uint64_t size, NormKind kind) {
     Norm norm;
-    TROUPE_TRY(norm.weight, vector(stem + ".weight", config.width));
-    if (config.architecture.norm == NormKind::layer) {
-      TROUPE_TRY(norm.bias, vector(stem + ".bias", config.width));
+    TROUPE_TRY(norm.weight, vector(stem + ".weight", size));
+    if (kind == NormKind::layer) {
+      TROUPE_TRY(norm.bias, vector(stem + ".bias", size));
+    } else if (kind == NormKind::layer_unbiased && pool_ != nullptr) {
+      norm.bias.resize(size);
+      std::fill_n(norm.bias.data(), size, 0.0F);
     }
     return norm;
   }
@@ -104,6 +109,8 @@ class Loader {
                        "; norms and biases are supported in F32",
                    0};
     }
+    bytes_ += count * sizeof(float);
+    if (pool_ == nullptr) return AlignedBuffer<float>();
     AlignedBuffer<float> values(count);
     std::memcpy(values.data(), tensor->data.data() + first * sizeof(float), count * sizeof(float));
     return values;
@@ -114,7 +121,7 @@ class Loader {
   /// After everything was loaded: a tensor that nobody asked for.
   Status all_used() const {
     for (const TensorView& tensor : checkpoint_.tensors) {
-      if (used_.count(tensor.name) == 0 && !derivable(tensor.name)) {
+      if (used_.count(tensor.name) == 0 && !is_table(tensor.name)) {
         return Error{Errc::unsupported, "tensor " + tensor.name + " is not part of this architecture", 0};
       }
     }
@@ -134,63 +141,91 @@ class Loader {
   }
 
   const Checkpoint& checkpoint_;
-  ThreadPool& pool_;
+  ThreadPool* pool_;
+  std::uint64_t bytes_ = 0;
   std::set<std::string> used_;
 };
 
+/// Query, key and value: three tensors, or one that holds their rows in this order.
+Status load_qkv(Loader& loader, const ModelConfig& config, const std::string& prefix, LayerWeights& layer) {
+  const std::uint64_t q = config.q_width();
+  const std::uint64_t kv = config.kv_width();
+  const std::string fused = prefix + "attn_qkv";
+  const bool apart = loader.has(prefix + "attn_q.weight") || !config.architecture.fused_qkv;
+  if (apart && !loader.has(fused + ".weight")) {
+    TROUPE_TRY(layer.query, loader.linear(prefix + "attn_q", q, config.width));
+    TROUPE_TRY(layer.key, loader.linear(prefix + "attn_k", kv, config.width));
+    TROUPE_TRY(layer.value, loader.linear(prefix + "attn_v", kv, config.width));
+  } else {
+    TROUPE_TRY(layer.query, loader.linear_rows(fused, q + 2 * kv, config.width, 0, q));
+    TROUPE_TRY(layer.key, loader.linear_rows(fused, q + 2 * kv, config.width, q, kv));
+    TROUPE_TRY(layer.value, loader.linear_rows(fused, q + 2 * kv, config.width, q + kv, kv));
+  }
+  const QkNorm kind = config.architecture.qk_norm;
+  if (kind == QkNorm::none) return {};
+  const bool whole = kind == QkNorm::whole;
+  TROUPE_TRY(layer.query_norm,
+             loader.norm(prefix + "attn_q_norm", whole ? q : config.head_dim, NormKind::rms));
+  TROUPE_TRY(layer.key_norm,
+             loader.norm(prefix + "attn_k_norm", whole ? kv : config.head_dim, NormKind::rms));
+  return {};
+}
+
+Status load_feed_forward(Loader& loader, const ModelConfig& config, const std::string& prefix,
+                         LayerWeights& layer) {
+  const std::uint64_t hidden = config.ffn_width;
+  const bool gated = is_gated(config.architecture.feed_forward);
+  if (gated && config.architecture.fused_gate) {
+    const std::string fused = prefix + "ffn_up";
+    TROUPE_TRY(layer.ffn_gate, loader.linear_rows(fused, 2 * hidden, config.width, 0, hidden));
+    TROUPE_TRY(layer.ffn_up, loader.linear_rows(fused, 2 * hidden, config.width, hidden, hidden));
+  } else {
+    if (gated) {
+      TROUPE_TRY(layer.ffn_gate, loader.linear(prefix + "ffn_gate", hidden, config.width));
+    }
+    TROUPE_TRY(layer.ffn_up, loader.linear(prefix + "ffn_up", hidden, config.width));
+  }
+  TROUPE_TRY(layer.ffn_down, loader.linear(prefix + "ffn_down", config.width, hidden));
+  return {};
+}
+
 Result<LayerWeights> load_layer(Loader& loader, const ModelConfig& config, std::uint32_t index) {
+  const Architecture& architecture = config.architecture;
   const std::string prefix = "blk." + std::to_string(index) + ".";
   LayerWeights layer;
-  TROUPE_TRY(layer.attention_norm, loader.norm(prefix + "attn_norm", config));
-  if (config.architecture.fused_qkv) {
-    TROUPE_TRY_STATUS(loader.fused_qkv(prefix + "attn_qkv", config, layer));
-  } else {
-    TROUPE_TRY(layer.query, loader.linear(prefix + "attn_q", config.q_width(), config.width));
-    TROUPE_TRY(layer.key, loader.linear(prefix + "attn_k", config.kv_width(), config.width));
-    TROUPE_TRY(layer.value, loader.linear(prefix + "attn_v", config.kv_width(), config.width));
+  const auto norm = [&](Norm& target, std::string_view name) -> Status {
+    TROUPE_TRY(target, loader.norm(prefix + std::string(name), config.width, architecture.norm));
+    return {};
+  };
+  if (architecture.norm_before) {
+    TROUPE_TRY_STATUS(norm(layer.attention_norm, "attn_norm"));
+    const bool shared = config.parallel && !loader.has(prefix + "ffn_norm.weight");
+    if (!shared) TROUPE_TRY_STATUS(norm(layer.ffn_norm, architecture.ffn_norm_name));
   }
+  if (architecture.norm_behind) {
+    TROUPE_TRY_STATUS(norm(layer.attention_post_norm, "post_attention_norm"));
+    TROUPE_TRY_STATUS(norm(layer.ffn_post_norm, "post_ffw_norm"));
+  }
+  TROUPE_TRY_STATUS(load_qkv(loader, config, prefix, layer));
   TROUPE_TRY(layer.attention_output, loader.linear(prefix + "attn_output", config.width, config.q_width()));
-  TROUPE_TRY(layer.ffn_norm, loader.norm(prefix + "ffn_norm", config));
-  if (config.architecture.feed_forward == FeedForwardKind::silu_gated) {
-    TROUPE_TRY(layer.ffn_gate, loader.linear(prefix + "ffn_gate", config.ffn_width, config.width));
-  }
-  TROUPE_TRY(layer.ffn_up, loader.linear(prefix + "ffn_up", config.ffn_width, config.width));
-  TROUPE_TRY(layer.ffn_down, loader.linear(prefix + "ffn_down", config.width, config.ffn_width));
+  TROUPE_TRY_STATUS(load_feed_forward(loader, config, prefix, layer));
   return layer;
 }
 
-}  // namespace
-
-std::uint64_t weight_bytes(const Checkpoint& checkpoint) {
-  std::uint64_t bytes = 0;
-  for (const TensorView& tensor : checkpoint.tensors) {
-    const bool packed = tensor.dims.size() == 2 && matmul_supports(tensor.type);
-    bytes +=
-        packed ? PackedMatrix::packed_bytes(tensor.type, tensor.dims[0], tensor.dims[1]) : tensor.data.size();
-  }
-  return bytes;
-}
-
-Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& config, ThreadPool& pool,
-                             const std::function<bool(double)>& progress) {
-  // A layer has at least one tensor, so a claimed layer count beyond the tensors is refused before anything
-  // is reserved for it.
-  if (config.layers > checkpoint.tensors.size()) {
-    return Error{Errc::bad_file,
-                 std::string(config.architecture.name) + ".block_count is " + std::to_string(config.layers) +
-                     ", but the file has only " + std::to_string(checkpoint.tensors.size()) + " tensors",
-                 0};
-  }
-  Loader loader(checkpoint, pool);
-  const auto report = [&](std::uint32_t layers_done) {
-    return !progress || progress(static_cast<double>(layers_done + 1) / (config.layers + 2));
-  };
+/// All tensors by the loader; report(layers done) after each layer says whether to go on.
+Result<Weights> load_all(Loader& loader, const ModelConfig& config,
+                         const std::function<bool(std::uint32_t)>& report) {
   const Error given_up{Errc::cancelled, "loading was cancelled", 0};
-
   Weights weights;
   TROUPE_TRY(weights.embedding, loader.matrix("token_embd.weight", config.vocab_size, config.width));
   if (config.architecture.positions == PositionKind::learned) {
     TROUPE_TRY(weights.positions, loader.matrix("position_embd.weight", config.context_tokens, config.width));
+  }
+  if (loader.has("output.weight")) {
+    TROUPE_TRY(weights.output, loader.matrix("output.weight", config.vocab_size, config.width));
+  }
+  if (loader.has("output.bias")) {
+    TROUPE_TRY(weights.output_bias, loader.vector("output.bias", config.vocab_size));
   }
   if (!report(0)) return given_up;
   weights.layers.reserve(config.layers);
@@ -199,12 +234,34 @@ Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& co
     weights.layers.push_back(std::move(layer));
     if (!report(i + 1)) return given_up;
   }
-  TROUPE_TRY(weights.output_norm, loader.norm("output_norm", config));
-  if (loader.has("output.weight")) {
-    TROUPE_TRY(weights.output, loader.matrix("output.weight", config.vocab_size, config.width));
-  }
+  TROUPE_TRY(weights.output_norm, loader.norm("output_norm", config.width, config.architecture.norm));
   TROUPE_TRY_STATUS(loader.all_used());
-  if (progress && !progress(1.0)) return given_up;
+  return weights;
+}
+
+}  // namespace
+
+Result<std::uint64_t> check_weights(const Checkpoint& checkpoint, const ModelConfig& config) {
+  // A layer has at least one tensor, so a claimed layer count beyond the tensors is refused before anything
+  // is reserved for it.
+  if (config.layers > checkpoint.tensors.size()) {
+    return Error{Errc::bad_file,
+                 std::string(config.architecture.name) + ".block_count is " + std::to_string(config.layers) +
+                     ", but the file has only " + std::to_string(checkpoint.tensors.size()) + " tensors",
+                 0};
+  }
+  Loader loader(checkpoint, nullptr);
+  TROUPE_TRY_STATUS(status_of(load_all(loader, config, [](std::uint32_t) { return true; })));
+  return loader.bytes();
+}
+
+Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& config, ThreadPool& pool,
+                             const std::function<bool(double)>& progress) {
+  Loader loader(checkpoint, &pool);
+  TROUPE_TRY(Weights weights, load_all(loader, config, [&](std::uint32_t layers_done) {
+               return !progress || progress(static_cast<double>(layers_done + 1) / (config.layers + 2));
+             }));
+  if (progress && !progress(1.0)) return Error{Errc::cancelled, "loading was cancelled", 0};
   return weights;
 }
 

@@ -39,9 +39,12 @@ Value insert(Call& call, const Value& self) {
   const std::int64_t size = as_count(items.size());
   const std::int64_t index = call.integer(0, 0);
   const std::int64_t place = std::clamp<std::int64_t>(index < 0 ? index + size : index, 0, size);
-  call.budget.step(items.size() / 8);
+  call.budget.step(items.size());
   call.budget.hold(sizeof(Value));
-  items.insert(items.begin() + place, Value(*call.at(1)));
+  std::vector<Value> longer(items.begin(), items.begin() + place);
+  longer.push_back(*call.at(1));
+  longer.insert(longer.end(), items.begin() + place, items.end());
+  items.swap(longer);
   return None{};
 }
 
@@ -65,8 +68,9 @@ Value remove(Call& call, const Value& self) {
 }
 
 Value reverse(Call& call, const Value& self) {
-  call.budget.step(self.list()->items.size());
-  std::reverse(self.list()->items.begin(), self.list()->items.end());
+  auto& items = self.list()->items;
+  call.budget.step(items.size());
+  std::vector<Value>(items.rbegin(), items.rend()).swap(items);
   return None{};
 }
 

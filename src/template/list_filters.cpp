@@ -75,9 +75,12 @@ Value items(Call& call, const Value& self) {
 
 Value reverse(Call& call, const Value& self) {
   if (self.text() != nullptr) return slice_of(call.in, self, None{}, None{}, std::int64_t{-1});
-  List& list = copied(call.in, iterate(call.in, self));
-  std::reverse(list.items.begin(), list.items.end());
-  return &list;
+  const List& items = iterate(call.in, self);
+  List& backwards = call.in.make_list();
+  call.budget.step(items.items.size());
+  for (auto item = items.items.rbegin(); item != items.items.rend(); ++item)
+    backwards.push(call.budget, *item);
+  return &backwards;
 }
 
 /// A text in lower case, for comparisons that do not tell cases apart; others as they are.

@@ -66,8 +66,6 @@ std::optional<std::int64_t> cut(double number) {
 }
 
 Value to_integer(Call& call, const Value& self) {
-  Value fallback = std::int64_t{0};
-  if (call.has(0)) fallback = *call.at(0);
   if (const auto* undefined = self.get<Undefined>()) fail_undefined(call.in, *undefined);
   if (const auto number = self.as_integer()) return *number;
   std::optional<double> floating = self.as_double();
@@ -77,7 +75,10 @@ Value to_integer(Call& call, const Value& self) {
     if (const auto number = parsed_integer(text->bytes(), static_cast<int>(base))) return *number;
     floating = parsed_double(text->bytes());
   }
-  if (!floating || std::isnan(*floating) || std::isinf(*floating)) return fallback;
+  if (!floating || !std::isfinite(*floating)) {
+    if (call.has(0)) return *call.at(0);
+    return std::int64_t{0};
+  }
   if (const auto number = cut(*floating)) return *number;
   call.fail("has a number too large for 64 bits");
 }

@@ -63,7 +63,8 @@ void Closure::assign_the_rest(Rendering& in, const Arguments& given) const {
   Dict* others = procedure->uses_kwargs ? &in.make<Dict>() : nullptr;
   Value caller = Undefined{std::make_shared<const std::string>("there is no caller")};
   for (const auto& [name, value] : given.named) {
-    if (std::any_of(parameters.begin(), parameters.end(), [&](const auto& p) { return p.name == name; })) {
+    if (std::any_of(parameters.begin(), parameters.end(),
+                    [&wanted = name](const Parameter& p) { return p.name == wanted; })) {
       continue;
     }
     if (name == "caller" && procedure->uses_caller) {

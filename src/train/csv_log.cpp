@@ -6,8 +6,8 @@
 #include <string>
 #include <system_error>
 
-#include "base/utf8.hpp"
 #include "base/decimal.hpp"
+#include "base/utf8.hpp"
 #include "train/trainer.hpp"
 
 namespace troupe::train {

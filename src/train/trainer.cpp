@@ -5,12 +5,12 @@
 #include <limits>
 
 #include "base/atomic_file.hpp"
+#include "base/decimal.hpp"
 #include "base/memory.hpp"
 #include "base/try.hpp"
 #include "base/utf8.hpp"
 #include "tokenizer/load.hpp"
 #include "train/csv_log.hpp"
-#include "base/decimal.hpp"
 #include "train/export.hpp"
 #include "train/loss_curve.hpp"
 #include "train/network.hpp"

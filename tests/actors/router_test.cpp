@@ -359,6 +359,7 @@ TEST_CASE("restarting is given up beyond the budget, and every request gets its 
     CHECK(record.error);
   }
   CHECK(world.records.size() == 6);
+  CHECK(world.counters->requests_queued == 0);
   CHECK(world.submit(World::request(3, 2, 1)).refusal->code == Errc::fault);
 }
 

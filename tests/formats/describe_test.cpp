@@ -43,6 +43,24 @@ TEST_CASE("a description names what people ask about", "[formats]") {
   CHECK_HAS(describe(*opened, true), "[172, 64]");
 }
 
+TEST_CASE("a description shows types by share, how a template begins, and what else is known", "[formats]") {
+  Checkpoint c;
+  c.metadata.insert("tokenizer.chat_template", std::string("\n{% for message in messages %}\nmore"));
+  c.tensors = {{"a", TensorType::f32, {100}, {}}, {"b", TensorType::q8_0, {9, 100}, {}}};
+  const Fact facts[] = {{"runs here", "yes"}};
+  const std::string text = describe(c, false, facts);
+  CHECK_HAS(text, "chat template   yes, 35 bytes: '{% for message in messages %}'");
+  CHECK_HAS(text, "runs here       yes\n");
+  CHECK_HAS(text, "Q8_0          90.0 %, 900 in 1 tensors");
+  CHECK(text.find("Q8_0") < text.find("F32"));
+  const auto json = boost::json::parse(describe_json(c, false, "\"runs\":true,\"layers\":3")).as_object();
+  CHECK(json.at("runs").as_bool());
+  CHECK(json.at("layers").to_number<int>() == 3);
+  CHECK(json.at("chat_template").as_bool());
+  CHECK(json.at("chat_template_text").as_string() == "\n{% for message in messages %}\nmore");
+  CHECK(json.at("tensor_types").at(0).at("type").as_string() == "Q8_0");
+}
+
 TEST_CASE("a description never carries control characters or whole megabytes", "[formats]") {
   const std::string text = describe(hostile(), true);
   CHECK(is_valid_utf8(text));

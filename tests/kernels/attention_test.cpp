@@ -49,7 +49,7 @@ class Sequence {
         k.push_back(k_[(p * layer_.kv_heads + kv_head) * dim + i]);
         v.push_back(v_[(p * layer_.kv_heads + kv_head) * dim + i]);
       }
-    return reference::attention(q.subspan(head * dim, dim), k, v, layer_.scale);
+    return reference::attention(q.subspan(head * dim, dim), k, v, layer_.scale, layer_.softcap);
   }
 
  private:
@@ -141,6 +141,31 @@ TEST_CASE("a sliding window hides what is before it", "[kernels][attention]") {
         REQUIRE(std::fabs(got[i][h * layer.head_dim + d] - expected[d]) < 3e-5);
       }
     }
+}
+
+TEST_CASE("scores are soft-capped after they are scaled", "[kernels][attention]") {
+  ThreadPool pool(1);
+  for (const float cap : {0.5f, 3.0f, 50.0f}) {
+    AttentionLayer layer = make_layer(4, 2, 16, KvType::f32);
+    layer.scale = 1.5f;
+    layer.softcap = cap;
+    const Sequence sequence(layer, 70, 4);  // slots that hold nothing are NaN and stay out
+    std::vector<Query> queries;
+    for (const std::size_t position : {0, 31, 69})
+      queries.emplace_back(layer, sequence, position, position / 2);
+    for (const std::string& target : kernel_targets()) {
+      const WithTarget with(target);
+      const auto got = run(layer, queries, pool);
+      for (std::size_t i = 0; i < got.size(); ++i)
+        for (std::size_t h = 0; h < layer.heads; ++h) {
+          const auto expected = sequence.expect(queries[i].q, h, queries[i].first, queries[i].position);
+          for (std::size_t d = 0; d < layer.head_dim; ++d) {
+            INFO(target << " cap " << cap << " position " << queries[i].position);
+            REQUIRE(std::fabs(got[i][h * layer.head_dim + d] - expected[d]) < 1e-4);
+          }
+        }
+    }
+  }
 }
 
 TEST_CASE("attention gives a row the same bits alone, among any others and with any thread count",

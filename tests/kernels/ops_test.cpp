@@ -171,6 +171,43 @@ TEST_CASE("gelu_f16 rounds argument and result to f16, and knows its ends", "[ke
   });
 }
 
+TEST_CASE("soft_cap agrees with its tanh form and never leaves the cap", "[kernels][ops]") {
+  std::vector<float> x{0.0f, 1e-30f, 1e4f, -1e4f, 3e38f, -3e38f};
+  Samples samples(8);
+  for (int i = 0; i < 3000; ++i) x.push_back(samples.value(i % 2 == 0 ? 1.0f : 90.0f));
+  for (const float cap : {1.0f, 30.0f}) {
+    on_every_target([&] {
+      std::vector<float> out = x;
+      soft_cap(out.data(), cap, out.size());
+      check_close(out, reference::soft_cap(x, cap), 0, 4e-7 * static_cast<double>(cap));
+      for (const float value : out) REQUIRE(std::fabs(value) <= cap);
+      float one = x[7];
+      soft_cap(&one, cap, 1);
+      CHECK(same_bits({&one, 1}, {&out[7], 1}));
+      return out;
+    });
+  }
+}
+
+TEST_CASE("relu_squared, products and scales are those of plain code", "[kernels][ops]") {
+  for (const std::size_t n : sizes) {
+    Samples samples(n + 9);
+    const std::vector<float> x = samples.values(n, 5), y = samples.values(n, 2);
+    on_every_target([&] {
+      std::vector<float> squared = x, product = x, scaled = x;
+      relu_squared(squared.data(), n);
+      mul_in_place(product.data(), y.data(), n);
+      scale_in_place(scaled.data(), 0.3f, n);
+      check_close(squared, reference::relu_squared(x), 1e-7, 0);
+      for (std::size_t i = 0; i < n; ++i) {
+        REQUIRE(product[i] == x[i] * y[i]);
+        REQUIRE(scaled[i] == x[i] * 0.3f);
+      }
+      return squared;
+    });
+  }
+}
+
 TEST_CASE("softmax agrees with the reference and sums to one", "[kernels][ops]") {
   for (const std::size_t n : sizes)
     for (const float scale : {0.01f, 3.0f, 60.0f}) {

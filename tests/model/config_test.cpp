@@ -1,6 +1,9 @@
 #include "model/config.hpp"
 
+#include <cmath>
+
 #include "support/catch.hpp"
+#include "support/check_has.hpp"
 #include "support/toy_model.hpp"
 
 using namespace troupe;
@@ -43,11 +46,18 @@ TEST_CASE("a configuration that makes no sense is refused by the name of its key
       {"llama.rope.dimension_count", u(3)},
       {"llama.rope.dimension_count", u(64)},
       {"llama.rope.freq_base", 0.0},
-      {"llama.rope.scaling.type", std::string("yarn")},
+      {"llama.rope.scaling.type", std::string("dynamic")},
       {"llama.attention.key_length", u(32)},
       {"llama.attention.value_length", u(8)},
       {"llama.expert_count", u(8)},
       {"llama.block_count", std::string("two")},
+      {"llama.feed_forward_length", std::vector<std::int64_t>{96, 64}},
+      {"llama.feed_forward_length", std::vector<std::int64_t>{}},
+      {"llama.attention.head_count_kv", std::vector<std::int64_t>{-2, -2}},
+      {"llama.attention.sliding_window", -1.0},
+      {"llama.attention.scale", -1.0},
+      {"llama.rope.scaling.factor", std::nan("")},
+      {"llama.rope.scaling.attn_factor", 0.0},
   };
   for (const auto& [key, value] : cases) {
     const std::string message = load_error(with(key, value));
@@ -57,6 +67,55 @@ TEST_CASE("a configuration that makes no sense is refused by the name of its key
     // The key itself, or the first tensor whose shape no longer fits.
     CHECK((message.find(key) != std::string::npos || message.find("tensor ") != std::string::npos));
   }
+}
+
+TEST_CASE("a mixture of experts is refused as what it is", "[model]") {
+  const std::string unknown = load_error(with("general.architecture", std::string("qwen3moe")));
+  CHECK_HAS(unknown, "'qwen3moe', a mixture of experts, which is not supported; supported: llama, ");
+  CHECK_HAS(load_error(with("llama.expert_count", std::uint64_t{8})), "llama.expert_count is 8");
+  CHECK(load_error(with("llama.expert_count", std::uint64_t{0})).empty());
+}
+
+TEST_CASE("a number for each layer is one number where they are alike", "[model]") {
+  const auto config = read_config(with("llama.attention.head_count_kv", std::vector<std::int64_t>{2, 2}));
+  REQUIRE(config);
+  CHECK(config->kv_heads == 2);
+}
+
+TEST_CASE("which layers have a window goes by the file's pattern, then by the architecture's", "[model]") {
+  const auto layers = [](const MetadataValue& pattern) {
+    Checkpoint checkpoint = with("llama.attention.sliding_window", std::uint64_t{16});
+    checkpoint.metadata.insert("llama.attention.sliding_window_pattern", pattern);
+    const auto config = read_config(checkpoint);
+    REQUIRE(config);
+    return std::pair(config->is_windowed(0), config->is_windowed(1));
+  };
+  CHECK(layers(std::vector<std::uint64_t>{0, 1}) == std::pair(false, true));
+  CHECK(layers(std::vector<std::int64_t>{1, 0}) == std::pair(true, false));
+  CHECK(layers(std::uint64_t{2}) == std::pair(true, false));
+  CHECK(layers(std::uint64_t{1}) == std::pair(true, true));
+  Checkpoint wrong = with("llama.attention.sliding_window", std::uint64_t{16});
+  wrong.metadata.insert("llama.attention.sliding_window_pattern", std::vector<std::uint64_t>{1, 0, 1});
+  CHECK_HAS(load_error(wrong), "sliding_window_pattern has 3 entries for 2 layers");
+  CHECK_FALSE(read_config(test::toy_checkpoint())->is_windowed(0));
+}
+
+TEST_CASE("yarn stretches slow pairs, keeps fast ones and scales what is rotated", "[model]") {
+  Checkpoint checkpoint = with("llama.rope.scaling.type", std::string("yarn"));
+  checkpoint.metadata.insert("llama.rope.scaling.factor", 4.0);
+  checkpoint.metadata.insert("llama.rope.scaling.original_context_length", std::uint64_t{512});
+  const auto config = read_config(checkpoint);
+  const auto plain = read_config(test::toy_checkpoint());
+  REQUIRE(config);
+  const auto& stretched = config->rope.full.frequencies;
+  const auto& before = plain->rope.full.frequencies;
+  CHECK(stretched.front() == Approx(before.front()));
+  CHECK(stretched.back() == Approx(before.back() / 4));
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    CHECK(stretched[i] <= before[i] * (1 + 1e-12));
+    CHECK(stretched[i] >= before[i] / 4 * (1 - 1e-12));
+  }
+  CHECK(config->rope.full.magnitude == Approx(1 + 0.1 * std::log(4)));
 }
 
 TEST_CASE("heads and head size whose product leaves 32 bits are refused", "[model]") {
@@ -109,10 +168,10 @@ TEST_CASE("loading reports progress and can be given up", "[model]") {
 TEST_CASE("rotary frequencies follow base, scaling and the file's factors", "[model]") {
   const auto plain = read_config(test::toy_checkpoint());
   REQUIRE(plain);
-  REQUIRE(plain->rope_frequencies.size() == 8);
-  CHECK(plain->rope_frequencies[0] == 1.0);
-  CHECK(plain->rope_frequencies[4] == Approx(0.01));
+  REQUIRE(plain->rope.full.frequencies.size() == 8);
+  CHECK(plain->rope.full.frequencies[0] == 1.0);
+  CHECK(plain->rope.full.frequencies[4] == Approx(0.01));
   Checkpoint scaled = with("llama.rope.scaling.factor", 4.0);
   scaled.metadata.insert("llama.rope.scaling.type", std::string("linear"));
-  CHECK(read_config(scaled)->rope_frequencies[4] == Approx(0.0025));
+  CHECK(read_config(scaled)->rope.full.frequencies[4] == Approx(0.0025));
 }

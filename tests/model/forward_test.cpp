@@ -34,7 +34,7 @@ struct Bench {
       : model(std::move(m)),
         pool(threads),
         cache(model->parts().config, kv, 512),
-        forward(model->parts(), cache, pool) {}
+        forward(model->parts(), cache, pool, 256) {}
 
   /// Runs `tokens` of a sequence as one step, wanting every row's logits.
   std::vector<Row> step(SequenceId id, std::span<const Token> tokens) { return steps({{id, tokens}}); }

@@ -197,10 +197,13 @@ void Simulation::elapse(SimTime time) {
 
 /// Afterwards nobody but a batcher in a step, or a generator that is held, has anything to handle.
 void Simulation::settle_instant() {
-  do {
+  bool more = true;
+  while (more) {
     run_ready();
     take_answers();
-  } while (act_due());
+    more = act_due();
+    more |= scheduler_.advance_time(0ns) != 0;  // timers that were set for now
+  }
   check_.instant(now(), *counters_);
   if (steps_running_ == 0) check_cache();
 }
@@ -312,6 +315,7 @@ void Simulation::cancel(Stream& stream) {
 void Simulation::drain() {
   if (draining_) return;
   draining_ = true;
+  check_.trace("the drain begins, " + std::to_string(scenario_.drain_ms) + " ms");
   check_.draining(now() + std::chrono::milliseconds(scenario_.drain_ms));
   (*client_)->send(router_, Drain{scenario_.drain_ms});
 }
@@ -328,11 +332,13 @@ void Simulation::disturb() {
   if (draws_.chance(scenario_.kill_generator) && may_die()) {
     ++deaths_;
     ++check_.tally.generators_killed;
+    check_.trace("a generator is killed");
     caf::anon_send_exit(generator, caf::exit_reason::kill);
   }
   if (draws_.chance(scenario_.kill_batcher) && may_die()) {
     ++deaths_;
     ++check_.tally.batchers_killed;
+    check_.trace("the batcher is killed");
     caf::anon_send_exit(batchers_.back(), caf::exit_reason::kill);
   }
   if (draws_.chance(scenario_.hold_generator)) {
@@ -351,6 +357,10 @@ void Simulation::within_step(const SimStepper& stepper, const StepBatch& batch) 
   const bool mishap = poisoned || ((fails || hangs) && !suspect(stepper, batch, true));
   if (mishap) suspect(stepper, batch, false);
   const bool hanging = mishap && hangs;
+  check_.trace("a step of " + std::to_string(batch.rows.size()) + " rows" +
+               (hanging  ? " hangs"
+                : mishap ? " fails"
+                         : ""));
   if (hanging) {
     ++deaths_;
     ++check_.tally.steps_hung;

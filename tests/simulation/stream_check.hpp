@@ -68,6 +68,7 @@ class StreamCheck {
   /// Nothing comes any more.
   void finished(const Counters& counters);
 
+  void trace(const std::string& line) const { trace_(line); }
   Stream& at(StreamTag tag) { return streams_.at(tag); }
   std::map<StreamTag, Stream>& streams() { return streams_; }
   std::size_t alive() const { return alive_; }

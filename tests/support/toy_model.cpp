@@ -2,75 +2,14 @@
 
 #include <cmath>
 #include <cstdio>
-#include <deque>
 #include <vector>
 
 #include "base/check.hpp"
-#include "base/random.hpp"
-#include "kernels/quantize.hpp"
-#include "kernels/samples.hpp"
+#include "support/tensor_maker.hpp"
 
 namespace troupe::test {
-namespace {
 
-/// Adds tensors with random normal-like values; keeps their bytes.
-class TensorMaker {
- public:
-  TensorMaker(Checkpoint& checkpoint, std::uint64_t seed) : checkpoint_(checkpoint), seed_(seed) {}
-
-  void add(std::string name, TensorType type, std::vector<std::uint64_t> dims, float deviation,
-           float mean = 0) {
-    TensorView tensor;
-    tensor.name = std::move(name);
-    tensor.type = type;
-    tensor.dims = std::move(dims);
-    const std::size_t cols = tensor.dims.back();
-    const std::size_t rows = tensor.elements() / cols;
-    const std::size_t row_bytes = encoded_bytes(type, cols);
-    std::vector<std::byte>& bytes = buffers_->emplace_back(rows * row_bytes);
-    if (!encoding_supported(type)) {
-      Samples samples(seed_ * 1000 + counter_++);
-      bytes = random_blocks(type, rows * cols, deviation * scale_of(type), samples);
-      tensor.data = bytes;
-      checkpoint_.tensors.push_back(std::move(tensor));
-      return;
-    }
-    std::vector<float> row(cols);
-    for (std::size_t r = 0; r < rows; ++r) {
-      for (float& value : row) {
-        // Sum of three uniforms: near enough to normal, variance 1/4.
-        const double sum = draw() + draw() + draw() - 1.5;
-        value = mean + deviation * static_cast<float>(2 * sum);
-      }
-      encode_row(type, row, std::span(bytes).subspan(r * row_bytes, row_bytes));
-    }
-    tensor.data = bytes;
-    checkpoint_.tensors.push_back(std::move(tensor));
-  }
-
-  std::shared_ptr<const void> storage() const { return buffers_; }
-
- private:
-  double draw() { return uniform_at(seed_, counter_++); }
-
-  /// With random codes under an f16 of about this, weights deviate by about 1.
-  static float scale_of(TensorType type) {
-    switch (type) {
-      case TensorType::q2_k: return 1 / 12.0F;
-      case TensorType::q3_k: return 1 / 40.0F;
-      case TensorType::iq4_xs: return 1 / 1000.0F;
-      default: return 1 / 64.0F;
-    }
-  }
-
-  Checkpoint& checkpoint_;
-  std::uint64_t seed_;
-  std::uint64_t counter_ = 0;
-  std::shared_ptr<std::deque<std::vector<std::byte>>> buffers_ =
-      std::make_shared<std::deque<std::vector<std::byte>>>();
-};
-
-void add_vocabulary(Metadata& metadata) {
+void add_toy_vocabulary(Metadata& metadata) {
   std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
   std::vector<std::int64_t> types{2, 3, 3};
   for (int byte = 0; byte < 256; ++byte) {
@@ -93,8 +32,6 @@ void add_vocabulary(Metadata& metadata) {
   metadata.insert("tokenizer.ggml.unknown_token_id", std::uint64_t{0});
 }
 
-}  // namespace
-
 Checkpoint toy_checkpoint(const ToyShape& shape) {
   Checkpoint checkpoint;
   checkpoint.format = "toy";
@@ -108,8 +45,8 @@ Checkpoint toy_checkpoint(const ToyShape& shape) {
   metadata.insert("llama.feed_forward_length", std::uint64_t{shape.ffn_width});
   metadata.insert("llama.context_length", std::uint64_t{shape.context_tokens});
   metadata.insert("llama.attention.layer_norm_rms_epsilon", 1e-5);
-  add_vocabulary(metadata);
-  const std::uint64_t vocab = 3 + 256 + 26;
+  add_toy_vocabulary(metadata);
+  const std::uint64_t vocab = toy_vocab;
 
   TensorMaker make(checkpoint, shape.seed);
   const auto width = std::uint64_t{shape.width};

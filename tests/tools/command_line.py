@@ -11,7 +11,7 @@ import unittest
 from program import MODEL, SHARED, STORIES, TROUPE, main, needs_model, run
 
 HAS_CHAT = os.environ.get("TROUPE_CHAT") != "0"  # the build found libedit
-SUBCOMMANDS = (*(["chat"] if HAS_CHAT else []), "generate", "tokenize", "inspect", "convert", "logits", "bench",
+SUBCOMMANDS = (*(["chat"] if HAS_CHAT else []), "generate", "tokenize", "inspect", "convert", "logits", "perplexity", "bench",
                "bench-model", "train")
 
 
@@ -128,6 +128,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("no prompt", self.usage_error("generate", "model.gguf"))
         self.assertIn("a prompt goes behind -p", self.usage_error("generate", "model.gguf", "Once upon a time"))
         self.usage_error("logits", "model.gguf")
+        self.usage_error("perplexity")
         self.usage_error("logits", "model.gguf", "-p", "x", "--tokens", "1")
         self.usage_error("tokenize", "model.gguf")
         self.usage_error("tokenize", "model.gguf", "x", "--decode", "1")
@@ -275,6 +276,26 @@ class Inspect(unittest.TestCase):
                 done = run(*arguments)
                 self.assertEqual((done.returncode, done.stdout), (1, b""), arguments)
                 self.assertIn(b"--tokenizer FILE", done.stderr)
+
+    def test_perplexity_of_a_file_and_of_standard_input(self):
+        text = b"Once upon a time there was a little girl. She liked to play in the park. " * 40
+        with tempfile.NamedTemporaryFile(suffix=".txt") as file:
+            file.write(text)
+            file.flush()
+            done = run("perplexity", MODEL, file.name, "--context", "64", "--windows", "3", "--json")
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            result = json.loads(done.stdout)
+            self.assertEqual((result["windows"], result["context"], result["scored"]), (3, 64, 93))
+            self.assertTrue(1 < result["perplexity"] < 30, result)
+            self.assertEqual(run("perplexity", MODEL, "-", "--context", "64", "--windows", "3", "--json", stdin=text).stdout,
+                             done.stdout)
+            plain = run("perplexity", MODEL, file.name, "--context", "64").stdout.decode()
+            self.assertRegex(plain, r"^perplexity \d+\.\d{4} ± \d+\.\d{4}, \d+ tokens scored in \d+ windows of 64\n$")
+            bundled = run("perplexity", file.name, "--windows", "1")
+            self.assertEqual((bundled.returncode, bundled.stderr), (0, b""))
+            short = run("perplexity", MODEL, file.name, "--context", "60000")
+            self.assertEqual((short.returncode, short.stdout), (1, b""))
+            self.assertIn(b"less than a window of 60000", short.stderr)
 
     def test_json_is_one_object(self):
         done = run("inspect", MODEL, "--tensors", "--json")

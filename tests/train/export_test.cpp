@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "base/decimal.hpp"
 #include "base/random.hpp"
 #include "model/evaluate.hpp"
 #include "support/catch.hpp"
 #include "support/check_has.hpp"
-#include "base/decimal.hpp"
 #include "train/loss_curve.hpp"
 #include "train/network.hpp"
 #include "train/texts.hpp"
