@@ -1,4 +1,4 @@
-// Router, generators and batcher together, on a deterministic scheduler.
+// The router's admission, queue and streams on a deterministic scheduler; fault_test.cpp has what goes wrong.
 
 #include <set>
 
@@ -8,47 +8,14 @@
 
 using namespace troupe;
 using namespace std::chrono_literals;
-using troupe::test::Record;
-using troupe::test::World;
-
-namespace {
-
-EngineOptions small_pool(std::uint32_t pool_max) {
-  EngineOptions options = test::patient();
-  options.pool_max = pool_max;
-  return options;
-}
-
-EngineOptions roomy(EngineOptions options) {
-  options.queue_requests_max = 20'000;
-  options.queue_tokens_max = 100'000'000;
-  return options;
-}
-
-/// What `count` requests answer when nothing disturbs them.
-std::map<StreamTag, Record> undisturbed(std::size_t count, std::uint32_t max_tokens) {
-  World world(roomy(small_pool(8)));
-  for (std::uint64_t i = 0; i < count; ++i)
-    REQUIRE_FALSE(world.submit(World::request(3 + i % 40, max_tokens, i)).refusal);
-  world.settle();
-  return world.records;
-}
-
-void check_same_answers(const std::map<StreamTag, Record>& got, const std::map<StreamTag, Record>& want) {
-  REQUIRE(got.size() == want.size());
-  for (const auto& [tag, record] : want) {
-    INFO("stream " << tag);
-    CHECK(got.at(tag).ends == 1);
-    CHECK(got.at(tag).tokens == record.tokens);
-    CHECK(got.at(tag).text == record.text);
-    CHECK(got.at(tag).reason == record.reason);
-  }
-}
-
-}  // namespace
+using test::pool_of;
+using test::Record;
+using test::roomy;
+using test::undisturbed;
+using test::World;
 
 TEST_CASE("10 000 requests each end exactly once and leave no sequence and no actor behind", "[actors]") {
-  World world(roomy(small_pool(16)));
+  World world(roomy(pool_of(16)));
   for (std::uint64_t i = 0; i < 10'000; ++i)
     REQUIRE_FALSE(world.submit(World::request(1 + i % 50, i % 9, i)).refusal);
   world.settle();
@@ -67,14 +34,14 @@ TEST_CASE("10 000 requests each end exactly once and leave no sequence and no ac
 }
 
 TEST_CASE("requests that run together share steps", "[actors]") {
-  World world(small_pool(8));
+  World world(pool_of(8));
   for (std::uint64_t i = 0; i < 8; ++i) world.submit(World::request(4, 50, i));
   world.run_steps(20);
   CHECK(world.ledger->step_sequences.back() == 8);
 }
 
 TEST_CASE("a long prompt is cut into chunks behind the decodes of running streams", "[actors]") {
-  EngineOptions options = small_pool(4);
+  EngineOptions options = pool_of(4);
   options.step_tokens_max = 16;
   World world(options);
   world.submit(World::request(2, 300, 1));
@@ -91,7 +58,7 @@ TEST_CASE("a long prompt is cut into chunks behind the decodes of running stream
 
 TEST_CASE("the queue's bound is refused with a time to retry, and nothing that was admitted is dropped",
           "[actors]") {
-  EngineOptions options = small_pool(1);
+  EngineOptions options = pool_of(1);
   options.queue_requests_max = 3;
   World world(options);
   std::size_t refused = 0;
@@ -110,7 +77,7 @@ TEST_CASE("the queue's bound is refused with a time to retry, and nothing that w
 }
 
 TEST_CASE("requests wait for KV pages and are refused only when they can never fit", "[actors]") {
-  World world(small_pool(8), 4);  // 128 positions
+  World world(pool_of(8), 4);  // 128 positions
   const auto never = world.submit(World::request(100, 100, 1));
   REQUIRE(never.refusal);
   CHECK(never.refusal->code == Errc::too_large);
@@ -122,7 +89,7 @@ TEST_CASE("requests wait for KV pages and are refused only when they can never f
 }
 
 TEST_CASE("a request that waits for KV pages does not keep the router busy", "[actors]") {
-  World world(small_pool(2), 4);
+  World world(pool_of(2), 4);
   Submission slow = World::request(90, 30, 1);
   slow.window_tokens = 4;  // pauses there, with all the pages
   world.submit(std::move(slow));
@@ -157,7 +124,7 @@ TEST_CASE("max_tokens of 0 evaluates the prompt and ends", "[actors]") {
 }
 
 TEST_CASE("a request can be cancelled in the queue, in prefill and in decode", "[actors]") {
-  EngineOptions options = small_pool(1);
+  EngineOptions options = pool_of(1);
   options.step_tokens_max = 4;
   World world(options);
   const auto running = world.submit(World::request(40, 100, 1)).request;
@@ -179,7 +146,7 @@ TEST_CASE("a request can be cancelled in the queue, in prefill and in decode", "
 
 TEST_CASE("1 000 random cancels free their pages within one step and disturb nobody", "[actors]") {
   constexpr std::size_t count = 1500;
-  World world(roomy(small_pool(8)));
+  World world(roomy(pool_of(8)));
   const auto want = undisturbed(count, 12);
   std::map<StreamTag, RequestId> ids;
   for (std::uint64_t i = 0; i < count; ++i)
@@ -213,7 +180,7 @@ TEST_CASE("1 000 random cancels free their pages within one step and disturb nob
 }
 
 TEST_CASE("a deadline ends a request in the queue and while it runs, with what it has", "[actors]") {
-  World world(small_pool(1));
+  World world(pool_of(1));
   Submission slow = World::request(4, 400, 1);
   slow.window_tokens = 10;  // pauses there, so that time can pass
   slow.deadline = world.now() + 1s;
@@ -236,7 +203,7 @@ TEST_CASE("a deadline ends a request in the queue and while it runs, with what i
 }
 
 TEST_CASE("a slow reader pauses its generator and no other", "[actors]") {
-  World world(small_pool(4));
+  World world(pool_of(4));
   Submission slow = World::request(4, 60, 1);
   slow.window_tokens = 8;
   const auto id = world.submit(std::move(slow)).request;
@@ -259,126 +226,8 @@ TEST_CASE("a slow reader pauses its generator and no other", "[actors]") {
   CHECK(world.records[1].tokens == alone.records[1].tokens);
 }
 
-TEST_CASE("generators that die midway cost no token", "[actors]") {
-  constexpr std::size_t count = 60;
-  const auto want = undisturbed(count, 30);
-  EngineOptions options = small_pool(8);
-  options.restarts_max = 10'000;
-  options.replays_max = 1000;
-  World world(options);
-  for (std::uint64_t i = 0; i < count; ++i) world.submit(World::request(3 + i % 40, 30, i));
-  for (int i = 0; i < 120; ++i) {
-    world.run_steps(1 + static_cast<std::uint64_t>(i % 3));
-    world.kill(world.generators[world.generators.size() - 1 -
-                                static_cast<std::size_t>(i) % 4 % world.generators.size()]);
-    world.pass(100ms);
-  }
-  world.settle();
-  check_same_answers(world.records, want);
-  CHECK(world.counters->replays > 20);
-  CHECK(world.ledger->open.empty());
-}
-
-TEST_CASE("a paused stream survives its generator's death with its window", "[actors]") {
-  World world(small_pool(2));
-  Submission slow = World::request(4, 40, 1);
-  slow.window_tokens = 8;
-  const auto id = world.submit(std::move(slow)).request;
-  world.settle();
-  world.kill(world.generators[0]);
-  world.settle();
-  CHECK(world.records[1].tokens.size() == 8);
-  for (int i = 0; i < 10; ++i) {
-    world.consumed(id, 4);
-    world.settle();
-  }
-  World alone;
-  alone.submit(World::request(4, 40, 1));
-  alone.settle();
-  check_same_answers(world.records, alone.records);
-}
-
-TEST_CASE("a batcher that dies costs no token", "[actors]") {
-  constexpr std::size_t count = 40;
-  const auto want = undisturbed(count, 30);
-  EngineOptions options = small_pool(8);
-  options.replays_max = 100;
-  World world(options);
-  for (std::uint64_t i = 0; i < count; ++i) world.submit(World::request(3 + i % 40, 30, i));
-  for (int i = 0; i < 20; ++i) {
-    world.run_steps(4);
-    world.kill(world.batchers.back());
-    world.pass(1s);
-  }
-  world.settle();
-  check_same_answers(world.records, want);
-  CHECK(world.batchers.size() == 21);
-}
-
-TEST_CASE("steps that fail now and then are replayed and change nothing", "[actors]") {
-  constexpr std::size_t count = 20;
-  const auto want = undisturbed(count, 20);
-  World world(small_pool(8));
-  int failures = 0;
-  world.ledger->fails = [&](const StepBatch&) {
-    const bool fail = world.ledger->steps % 7 == 0 && world.ledger->step_sequences.back() > 1;
-    failures += fail;
-    return fail;
-  };
-  for (std::uint64_t i = 0; i < count; ++i) world.submit(World::request(3 + i % 40, 20, i));
-  world.settle();
-  CHECK(failures >= 3);
-  check_same_answers(world.records, want);
-}
-
-TEST_CASE("a request that breaks every step gets its error and harms nobody", "[actors]") {
-  constexpr std::size_t count = 12;
-  const auto want = undisturbed(count, 25);
-  World world(small_pool(8));
-  constexpr Token poison = 284;
-  world.ledger->fails = [&](const StepBatch& batch) {
-    for (const StepRow& row : batch.rows) {
-      if (row.token == poison && row.position == 1) return true;
-    }
-    return false;
-  };
-  for (std::uint64_t i = 0; i < count; ++i) world.submit(World::request(3 + i % 40, 25, i));
-  auto work = std::make_shared<Work>();
-  work->prompt = {5, poison};
-  Submission poisoned;
-  poisoned.work = work;
-  world.submit(std::move(poisoned));
-  world.settle();
-  const Record bad = world.records.at(count + 1);
-  world.records.erase(count + 1);
-  check_same_answers(world.records, want);
-  CHECK(bad.ends == 1);
-  REQUIRE(bad.error);
-  CHECK(bad.error->code == Errc::fault);
-}
-
-TEST_CASE("restarting is given up beyond the budget, and every request gets its error", "[actors]") {
-  EngineOptions options = small_pool(2);
-  options.restarts_max = 3;
-  World world(options);
-  for (std::uint64_t i = 0; i < 6; ++i) world.submit(World::request(3, 200, i));
-  for (int i = 0; i < 4; ++i) {
-    world.run_steps(2);
-    world.kill(world.batchers.back());
-    world.pass(50ms);
-  }
-  world.settle();
-  for (const auto& [tag, record] : world.records) {
-    CHECK(record.ends == 1);
-    CHECK(record.error);
-  }
-  CHECK(world.records.size() == 6);
-  CHECK(world.counters->requests_queued == 0);
-  CHECK(world.submit(World::request(3, 2, 1)).refusal->code == Errc::fault);
-}
-
 TEST_CASE("a request that asks for no limit costs the queue no more than the context", "[actors]") {
-  EngineOptions options = small_pool(1);
+  EngineOptions options = pool_of(1);
   options.queue_tokens_max = 2000;
   World world(options);
   for (int i = 0; i < 4; ++i) CHECK_FALSE(world.submit(World::request(2, 4'000'000'000U)).refusal);
@@ -388,7 +237,7 @@ TEST_CASE("a request that asks for no limit costs the queue no more than the con
 }
 
 TEST_CASE("draining lets what runs finish, cancels the rest in time, and refuses newcomers", "[actors]") {
-  World world(small_pool(2));
+  World world(pool_of(2));
   world.submit(World::request(3, 10, 1));
   Submission stuck = World::request(3, 100, 2);
   stuck.window_tokens = 4;

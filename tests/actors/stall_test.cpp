@@ -9,33 +9,13 @@
 
 using namespace troupe;
 using namespace std::chrono_literals;
-using troupe::test::Record;
-using troupe::test::World;
+using test::check_same_answers;
+using test::pool_of;
+using test::Record;
+using test::undisturbed;
+using test::World;
 
 namespace {
-
-EngineOptions pool_of(std::uint32_t pool_max) {
-  EngineOptions options = test::patient();
-  options.pool_max = pool_max;
-  return options;
-}
-
-std::map<StreamTag, Record> undisturbed(std::size_t count, std::uint32_t max_tokens) {
-  World world(pool_of(8));
-  for (std::uint64_t i = 0; i < count; ++i) world.submit(World::request(3 + i % 40, max_tokens, i));
-  world.settle();
-  return world.records;
-}
-
-void check_same_answers(const std::map<StreamTag, Record>& got, const std::map<StreamTag, Record>& want) {
-  REQUIRE(got.size() == want.size());
-  for (const auto& [tag, record] : want) {
-    INFO("stream " << tag);
-    CHECK(got.at(tag).ends == 1);
-    CHECK(got.at(tag).tokens == record.tokens);
-    CHECK(got.at(tag).reason == record.reason);
-  }
-}
 
 /// Lets time pass as it does for actors that run meanwhile.
 void let_pass(World& world, std::chrono::milliseconds time) {

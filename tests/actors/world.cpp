@@ -12,6 +12,7 @@
 #include "base/log.hpp"
 #include "base/random.hpp"
 #include "model/kv_cache.hpp"
+#include "support/catch.hpp"
 
 namespace troupe::test {
 
@@ -116,6 +117,18 @@ EngineOptions patient() {
   EngineOptions options;
   options.reader_stall_ms_max = 0;
   options.step_stall_ms_max = 0;
+  return options;
+}
+
+EngineOptions pool_of(std::uint32_t pool_max) {
+  EngineOptions options = patient();
+  options.pool_max = pool_max;
+  return options;
+}
+
+EngineOptions roomy(EngineOptions options) {
+  options.queue_requests_max = 20'000;
+  options.queue_tokens_max = 100'000'000;
   return options;
 }
 
@@ -256,6 +269,25 @@ bool World::drain(std::uint32_t drain_ms) {
   for (std::uint32_t ms = 0; ms <= drain_ms + 20 && !self->has_next_message(); ms += 10) advance(10ms);
   if (self->has_next_message()) self->receive([&](Drained) { answered = true; });
   return answered;
+}
+
+std::map<StreamTag, Record> undisturbed(std::size_t count, std::uint32_t max_tokens) {
+  World world(roomy(pool_of(8)));
+  for (std::uint64_t i = 0; i < count; ++i)
+    REQUIRE_FALSE(world.submit(World::request(3 + i % 40, max_tokens, i)).refusal);
+  world.settle();
+  return world.records;
+}
+
+void check_same_answers(const std::map<StreamTag, Record>& got, const std::map<StreamTag, Record>& want) {
+  REQUIRE(got.size() == want.size());
+  for (const auto& [tag, record] : want) {
+    INFO("stream " << tag);
+    CHECK(got.at(tag).ends == 1);
+    CHECK(got.at(tag).tokens == record.tokens);
+    CHECK(got.at(tag).text == record.text);
+    CHECK(got.at(tag).reason == record.reason);
+  }
 }
 
 }  // namespace troupe::test

@@ -59,6 +59,10 @@ struct Record {
 
 /// Without leases on readers and steps, so that settle() can wait for the end of all timers.
 EngineOptions patient();
+/// patient(), with so many generators.
+EngineOptions pool_of(std::uint32_t pool_max);
+/// The same with a queue that refuses nothing.
+EngineOptions roomy(EngineOptions options);
 
 class World {
  public:
@@ -101,5 +105,10 @@ class World {
   RouterActor router_;
   StreamTag next_tag_ = 1;
 };
+
+/// What `count` requests answer when nothing disturbs them.
+std::map<StreamTag, Record> undisturbed(std::size_t count, std::uint32_t max_tokens);
+/// Each stream has ended once, and as in `want`.
+void check_same_answers(const std::map<StreamTag, Record>& got, const std::map<StreamTag, Record>& want);
 
 }  // namespace troupe::test
