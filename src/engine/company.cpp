@@ -26,7 +26,8 @@ Result<Company> make_company(std::shared_ptr<const Model> model, const EngineOpt
   TROUPE_TRY(const ResolvedOptions resolved, resolve(options, *model));
   return guarded("starting the engine", [&]() -> Result<Company> {
     Company company;
-    company.first_stepper = std::make_shared<std::unique_ptr<Stepper>>(stepper_maker(model, resolved)());
+    company.make_stepper = stepper_maker(model, resolved);
+    company.first_stepper = std::make_shared<std::unique_ptr<Stepper>>(company.make_stepper());
     company.model = std::move(model);
     company.resolved = resolved;
     company.counters = std::make_shared<Counters>();
@@ -34,7 +35,7 @@ Result<Company> make_company(std::shared_ptr<const Model> model, const EngineOpt
   });
 }
 
-RouterActor spawn_company(caf::actor_system& system, const Company& company, bool router_quits_when_failed) {
+RouterConfig router_config(caf::actor_system& system, const Company& company, bool router_quits_when_failed) {
   const EngineOptions& options = company.resolved.options;
   RouterConfig router;
   router.model = company.model;
@@ -51,8 +52,7 @@ RouterActor spawn_company(caf::actor_system& system, const Company& company, boo
   batcher.step_stretch_max = options.step_stretch_max;
   batcher.straggler_wait_us = options.straggler_wait_us;
   batcher.prefix_cache = options.prefix_cache;
-  batcher.make_stepper = [prepared = company.first_stepper,
-                          make = stepper_maker(company.model, company.resolved)] {
+  batcher.make_stepper = [prepared = company.first_stepper, make = company.make_stepper] {
     return *prepared ? std::move(*prepared) : make();
   };
   router.make_batcher = [&system, batcher](std::shared_ptr<StepLease> lease) {
@@ -60,7 +60,11 @@ RouterActor spawn_company(caf::actor_system& system, const Company& company, boo
     fresh.lease = std::move(lease);
     return spawn_batcher(system, fresh);
   };
-  return spawn_router(system, router);
+  return router;
+}
+
+RouterActor spawn_company(caf::actor_system& system, const Company& company, bool router_quits_when_failed) {
+  return spawn_router(system, router_config(system, company, router_quits_when_failed));
 }
 
 bool await_end(caf::actor_system& system, const Counters& counters, std::uint32_t step_stall_ms_max) {

@@ -1,6 +1,7 @@
 #pragma once
 // The actors that answer: a router with its generators and its batcher, in anybody's actor system.
 
+#include <functional>
 #include <memory>
 
 #include "actors/router.hpp"
@@ -13,12 +14,16 @@ struct Company {
   std::shared_ptr<const Model> model;
   ResolvedOptions resolved;
   std::shared_ptr<Counters> counters;
+  std::function<std::unique_ptr<Stepper>()> make_stepper;
   /// The first batcher's, made beforehand so that what it lacks is an error of the start.
   std::shared_ptr<std::unique_ptr<Stepper>> first_stepper;
 };
 
 /// Errors: bad_argument (no model; an option out of range), too_large (KV cache, memory), io (no threads).
 Result<Company> make_company(std::shared_ptr<const Model> model, const EngineOptions& options);
+
+/// How the router is spawned, and it the others. `system` must outlive it.
+RouterConfig router_config(caf::actor_system& system, const Company& company, bool router_quits_when_failed);
 
 /// Spawns the router, which spawns the others. `system` must outlive it.
 RouterActor spawn_company(caf::actor_system& system, const Company& company, bool router_quits_when_failed);

@@ -13,6 +13,7 @@
 #include "engine/company.hpp"
 #include "engine/listeners.hpp"
 #include "support/catch.hpp"
+#include "support/stepper_shell.hpp"
 #include "support/toy_model.hpp"
 
 using namespace troupe;
@@ -39,26 +40,17 @@ class Gate {
 };
 
 /// A real model whose third step hangs until the gate opens.
-class HangingStepper final : public Stepper {
+class HangingStepper final : public test::StepperShell {
  public:
   HangingStepper(std::unique_ptr<Stepper> real, std::shared_ptr<Gate> gate)
-      : real_(std::move(real)), gate_(std::move(gate)) {}
+      : StepperShell(std::move(real)), gate_(std::move(gate)) {}
 
-  bool open(SequenceId id, std::size_t tokens_max) override { return real_->open(id, tokens_max); }
-  void close(SequenceId id) override { real_->close(id); }
-  std::size_t length(SequenceId id) const override { return real_->length(id); }
-  std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens) override {
-    return real_->reuse_prefix(id, tokens);
-  }
-  void remember(SequenceId id, std::span<const Token> tokens) override { real_->remember(id, tokens); }
-  std::size_t pages_used() const override { return real_->pages_used(); }
   std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override {
     if (++steps_ == 3) gate_->pass();
-    return real_->run(batch);
+    return StepperShell::run(batch);
   }
 
  private:
-  std::unique_ptr<Stepper> real_;
   std::shared_ptr<Gate> gate_;
   int steps_ = 0;
 };
