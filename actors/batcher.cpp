@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "actors/batch_plan.hpp"
+#include "actors/inline_unit.hpp"
 #include "actors/step_budget.hpp"
 
 namespace troupe {
@@ -36,6 +37,7 @@ class BatcherState {
     config_ = config;
     stepper_ = config.make_stepper();
     budget_.emplace(config.step_tokens_max, config.step_stretch_max);
+    if (config.detached) inline_unit_.emplace(self->system());
   }
 
   void open(const OpenSequence& m) {
@@ -130,7 +132,11 @@ class BatcherState {
   /// Runs the next step behind the messages that are in the mailbox already, so that they can join it; while
   /// generators still answer, waits for them a little.
   void schedule() {
-    if (tick_sent_ || !has_work()) return;
+    if (tick_sent_) return;
+    if (!has_work()) {
+      if (answering_ == 0) last_step_end_.reset();  // idle
+      return;
+    }
     if (answering_ == 0) {
       tick_sent_ = true;
       self_->send(self_, StepTick{tick_number_});
@@ -161,6 +167,7 @@ class BatcherState {
     }
     config_.lease->begin(std::move(sequences));
     const TimePoint begin = self_->clock().now();
+    if (last_step_end_) config_.counters->step_gap.record(seconds(begin - *last_step_end_));
     std::shared_ptr<const LogitsBlock> logits;
     std::string failure;
     try {
@@ -169,9 +176,21 @@ class BatcherState {
       failure = e.what();
     }
     if (!config_.lease->end()) return false;
-    const auto time = self_->clock().now() - begin;
+    last_step_end_ = self_->clock().now();
+    const auto time = *last_step_end_ - begin;
     if (logits) budget_->observe(batch.rows.size(), time);
     count(batch, time);
+    const auto answer_all = [&] { answer(plan, logits, failure); };
+    if (inline_unit_) {
+      inline_unit_->run(*self_, answer_all);
+    } else {
+      answer_all();
+    }
+    return true;
+  }
+
+  void answer(const std::vector<PlannedRows>& plan, const std::shared_ptr<const LogitsBlock>& logits,
+              const std::string& failure) {
     std::size_t row = 0;
     for (const PlannedRows& rows : plan) {
       Sequence& sequence = sequences_.at(rows.sequence);
@@ -190,7 +209,6 @@ class BatcherState {
       ++answering_;
       self_->send(sequence.generator, LogitsRow{rows.sequence, logits, row++});
     }
-    return true;
   }
 
   /// Skips what others have computed already. Asked until the sequence's first step, because that may be in a
@@ -216,9 +234,11 @@ class BatcherState {
     self_->send(sequence.generator, StepFailure{id, message});
   }
 
+  static double seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
+
   void count(const StepBatch& batch, std::chrono::nanoseconds time) {
     config_.counters->step_tokens.record(static_cast<double>(batch.rows.size()));
-    config_.counters->step_time.record(std::chrono::duration<double>(time).count());
+    config_.counters->step_time.record(seconds(time));
     publish_pages();
   }
 
@@ -242,6 +262,7 @@ class BatcherState {
   BatcherConfig config_;
   std::unique_ptr<Stepper> stepper_;
   std::optional<StepBudget> budget_;
+  std::optional<InlineUnit> inline_unit_;  // none under a deterministic scheduler
   std::unordered_map<SequenceId, Sequence> sequences_;
   std::size_t answering_ = 0;  // sequences with `answering`
   std::uint64_t arrivals_ = 0;
@@ -249,7 +270,8 @@ class BatcherState {
   bool tick_sent_ = false;         // the next step's tick is in the mailbox
   bool timer_set_ = false;         // the next step's straggler timer runs
   bool alone_turn_ = true;
-  bool watched_ = false;  // the router's end ends this
+  std::optional<TimePoint> last_step_end_;  // unless there was nothing to do since
+  bool watched_ = false;                    // the router's end ends this
 };
 
 BatcherActor::behavior_type batcher(BatcherState::Self self, const BatcherConfig& config) {

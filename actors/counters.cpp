@@ -16,6 +16,8 @@ constexpr double inter_token_bounds[] = {0.00025, 0.0005, 0.001, 0.0025, 0.005, 
 constexpr double request_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2,  0.3, 0.5,
                                      0.8,   1,      1.5,   2,    2.5,   5,    10,  15,   20,  30,
                                      40,    50,     60,    120,  240,   480,  960, 1920, 7680};
+constexpr double step_gap_bounds[] = {0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001,
+                                      0.0025,  0.005,    0.01,    0.025,  0.05,    0.1,    1};
 // … in tokens of a request, and in rows of a step.
 constexpr double request_tokens_bounds[] = {1,   2,    5,    10,   20,    50,    100,   200,
                                             500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
@@ -55,7 +57,8 @@ Counters::Counters()
       request_prompt_tokens(request_tokens_bounds),
       request_generation_tokens(request_tokens_bounds),
       step_tokens(step_tokens_bounds),
-      step_time(inter_token_bounds) {}
+      step_time(inter_token_bounds),
+      step_gap(step_gap_bounds) {}
 
 EngineStats Counters::stats() const {
   const auto finished_by = [this](FinishReason reason) {
@@ -82,6 +85,7 @@ EngineStats Counters::stats() const {
   stats.steps = step_tokens.count();
   stats.step_rows = static_cast<std::uint64_t>(step_tokens.sum());
   stats.step_seconds = step_time.sum();
+  stats.step_gap_seconds = step_gap.sum();
   stats.kv_pages_used = kv_pages_used;
   stats.kv_pages_peak = kv_pages_peak;
   return stats;
@@ -103,6 +107,7 @@ Metrics Counters::snapshot() const {
   metrics.request_generation_tokens = request_generation_tokens.snapshot();
   metrics.step_tokens = step_tokens.snapshot();
   metrics.step_time = step_time.snapshot();
+  metrics.step_gap = step_gap.snapshot();
   return metrics;
 }
 

@@ -76,6 +76,7 @@ struct Counters {
   // Written by the batcher.
   Histogram step_tokens;
   Histogram step_time;
+  Histogram step_gap;
   Counter prefix_tokens_asked{0};   // prompt tokens of sequences that began
   Counter prefix_tokens_reused{0};  // of them, not computed again
   Counter kv_pages_used{0};

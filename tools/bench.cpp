@@ -40,11 +40,14 @@ constexpr std::string_view notes =
     "which is measured first: --rate 0.5x,0.9x,10x.\n"
     "Times are those that clients see, in milliseconds; percentiles are exact. Rates are of what was done "
     "within "
-    "the run's duration. Ctrl-C ends the run and prints what was measured; exit status 130.\n"
+    "the run's duration. The steps are the forward passes of the engine; what passes between two of them "
+    "while requests run is sampling, messages and waiting. Ctrl-C ends the run and prints what was measured; "
+    "exit status 130.\n"
     "--json prints {\"runs\":[…]}; each run has concurrency (null in an open loop), rate_per_s (null in a "
     "closed one), requests, completed, failed, refused, cancelled, duration_s, requests_per_s, tokens_per_s; "
     "queue_ms, ttft_ms, inter_token_ms, e2e_ms and refusal_ms with min, mean, p50, p95, p99 and max each; "
-    "resident_mib with warm and max; and keys, a list with key, clients, tokens and share.";
+    "steps with count, mean_ms and between_ms; resident_mib with warm and max; and keys, a list with key, "
+    "clients, tokens and share.";
 
 constexpr std::uint32_t clients_max = 4096;
 constexpr std::uint32_t tokens_limit = 1U << 20;

@@ -27,6 +27,14 @@ double key_share(const LoadResult& load, std::size_t key) {
   return static_cast<double>(load.key_tokens_in_time[key]) / static_cast<double>(load.tokens_in_time);
 }
 
+// Of one forward pass, and from it to the next.
+double step_ms(const LoadResult& load) {
+  return load.steps == 0 ? 0 : 1000 * load.step_s / static_cast<double>(load.steps);
+}
+double between_ms(const LoadResult& load) {
+  return load.steps == 0 ? 0 : 1000 * load.between_steps_s / static_cast<double>(load.steps);
+}
+
 double mib(std::uint64_t bytes) {
   return static_cast<double>(bytes) / (1024.0 * 1024.0);
 }
@@ -51,8 +59,10 @@ std::string json_run(const BenchRun& run) {
       ",\"tokens_per_s\":" + fixed_decimals(tokens_per_s(load), 3) +
       ",\"queue_ms\":" + json_spread(load.queue_ms) + ",\"ttft_ms\":" + json_spread(load.ttft_ms) +
       ",\"inter_token_ms\":" + json_spread(load.inter_token_ms) + ",\"e2e_ms\":" + json_spread(load.e2e_ms) +
-      ",\"refusal_ms\":" + json_spread(load.refusal_ms) +
-      ",\"resident_mib\":{\"warm\":" + fixed_decimals(mib(load.resident_bytes_warm), 2) +
+      ",\"refusal_ms\":" + json_spread(load.refusal_ms) + ",\"steps\":{\"count\":" + count(load.steps) +
+      ",\"mean_ms\":" + fixed_decimals(step_ms(load), 4) +
+      ",\"between_ms\":" + fixed_decimals(between_ms(load), 4) +
+      "},\"resident_mib\":{\"warm\":" + fixed_decimals(mib(load.resident_bytes_warm), 2) +
       ",\"max\":" + fixed_decimals(mib(load.resident_bytes_max), 2) + "},\"keys\":[";
   for (std::size_t i = 0; i < run.keys.size(); ++i) {
     out += (i == 0 ? "{\"key\":" : ",{\"key\":") + json_quoted(run.keys[i].name) +
@@ -168,6 +178,12 @@ std::string bench_text(const BenchRun& run) {
              " clients: " + std::to_string(load.key_tokens_in_time[i]) + " tokens, " +
              fixed_decimals(100 * key_share(load, i), 1) + " % of all\n";
     }
+  }
+  if (load.steps != 0) {
+    out += "  steps: " + std::to_string(load.steps) + " of " + fixed_decimals(step_ms(load), 3) +
+           " ms on average and " + fixed_decimals(between_ms(load), 3) + " ms between two, " +
+           fixed_decimals(100 * load.between_steps_s / (load.between_steps_s + load.step_s), 1) +
+           " % of the time\n";
   }
   if (load.resident_bytes_warm != 0) {
     out += "  memory: " + fixed_decimals(mib(load.resident_bytes_warm), 1) +

@@ -35,10 +35,12 @@ void provide(std::vector<float>& values, std::size_t count) {
   values.clear();
 }
 
-/// Collects what the clients of one run see. Thread-safe, but for begin() and finish().
+/// Collects what the clients of one run see, and what the engine's steps took meanwhile. Thread-safe, but for
+/// begin() and finish().
 class LoadMeter {
  public:
-  LoadMeter(const std::vector<LoadKey>& keys, const LoadLimit& limit) : limit_(limit) {
+  LoadMeter(const Engine& engine, const std::vector<LoadKey>& keys, const LoadLimit& limit)
+      : engine_(engine), limit_(limit) {
     result_.key_tokens_in_time.resize(keys.size());
     if (!limit.time) return;
     constexpr std::size_t tokens = 1U << 21, requests = 1U << 16, refusals = 1U << 18;
@@ -48,6 +50,7 @@ class LoadMeter {
   }
 
   void begin() {
+    before_ = engine_.stats();
     began_ = last_end_ = Clock::now();
     if (limit_.time) until_ = began_ + std::chrono::duration_cast<Clock::duration>(*limit_.time);
   }
@@ -135,6 +138,10 @@ class LoadMeter {
 
   LoadResult finish() && {
     result_.offered = offered_;
+    const EngineStats after = engine_.stats();
+    result_.steps = after.steps - before_.steps;
+    result_.step_s = after.step_seconds - before_.step_seconds;
+    result_.between_steps_s = after.step_gap_seconds - before_.step_gap_seconds;
     auto to = std::min(last_end_, until_);
     if (stop_requested()) {
       to = std::min(Clock::now(), until_);
@@ -185,7 +192,9 @@ class LoadMeter {
     if (!result_.first_error) result_.first_error = error;
   }
 
+  const Engine& engine_;
   LoadLimit limit_;
+  EngineStats before_;
   Clock::time_point began_{};
   Clock::time_point until_ = Clock::time_point::max();
   Clock::time_point look_again_{};
@@ -311,7 +320,7 @@ GenerationRequest load_request(const LoadShape& shape, std::uint64_t number) {
 
 LoadResult run_closed_loop(Engine& engine, const LoadShape& shape, const std::vector<LoadKey>& keys,
                            const LoadLimit& limit, const LoadProgress& progress) {
-  LoadMeter meter(keys, limit);
+  LoadMeter meter(engine, keys, limit);
   std::atomic<std::size_t> running{0};
   std::vector<std::jthread> clients;  // also joined when one cannot be started
   meter.begin();
@@ -334,7 +343,7 @@ LoadResult run_closed_loop(Engine& engine, const LoadShape& shape, const std::ve
 
 LoadResult run_open_loop(Engine& engine, const LoadShape& shape, const std::vector<LoadKey>& keys,
                          double rate_per_s, const LoadLimit& limit, const LoadProgress& progress) {
-  LoadMeter meter(keys, limit);
+  LoadMeter meter(engine, keys, limit);
   {
     constexpr std::size_t readers_ahead = 8;
     Readers readers(meter, keys.size(), engine.options().pool_max + readers_ahead);

@@ -35,6 +35,7 @@ struct EngineStats {
   std::uint64_t steps = 0;                 ///< forward passes
   std::uint64_t step_rows = 0;             ///< rows in all of them; step_rows / steps is the mean batch
   double step_seconds = 0;                 ///< time spent in them
+  double step_gap_seconds = 0;             ///< time spent between them while requests ran: see step_gap
   std::uint64_t kv_pages_total = 0;
   std::uint64_t kv_pages_used = 0;
   std::uint64_t kv_pages_peak = 0;  ///< the largest kv_pages_used so far
@@ -77,6 +78,9 @@ struct Metrics {
   HistogramSnapshot request_generation_tokens;  ///< of the same
   HistogramSnapshot step_tokens;                ///< rows of a forward pass: its batch size
   HistogramSnapshot step_time;                  ///< of a forward pass
+  /// From the end of a forward pass to the next: messages, sampling, waiting for generators. Times in which
+  /// nothing runs, or all that runs waits for its readers, are left out.
+  HistogramSnapshot step_gap;
 };
 
 /// One JSON object on one line: the counters by name, and each histogram as {"count", "sum", "mean", "p50",

@@ -85,6 +85,7 @@ std::string to_json(const Metrics& metrics) {
       {"request_generation_tokens", json_histogram(metrics.request_generation_tokens)},
       {"step_tokens", json_histogram(metrics.step_tokens)},
       {"step_time_seconds", json_histogram(metrics.step_time)},
+      {"step_gap_seconds", json_histogram(metrics.step_gap)},
   });
 }
 

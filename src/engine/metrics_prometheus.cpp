@@ -131,6 +131,8 @@ std::string to_prometheus(const Metrics& metrics) {
                 metrics.request_generation_tokens);
   out.histogram("iteration_tokens_total", "Tokens in a forward pass.", metrics.step_tokens);
   out.histogram("step_time_seconds", "Time of a forward pass.", metrics.step_time);
+  out.histogram("step_gap_seconds", "Time from a forward pass to the next while requests run.",
+                metrics.step_gap);
   return std::move(out).text();
 }
 

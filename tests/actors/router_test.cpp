@@ -40,6 +40,20 @@ TEST_CASE("requests that run together share steps", "[actors]") {
   CHECK(world.ledger->step_sequences.back() == 8);
 }
 
+TEST_CASE("time in which nothing runs is not counted as time between two steps", "[actors]") {
+  World world;
+  for (int i = 0; i < 2; ++i) {
+    REQUIRE_FALSE(world.submit(World::request(4, 20, 1)).refusal);
+    world.settle();
+    world.pass(10s);
+  }
+  REQUIRE_FALSE(world.submit(World::request(4, 20, 1)).refusal);
+  world.settle();
+  const EngineStats stats = world.counters->stats();
+  CHECK(world.counters->step_gap.count() == stats.steps - 3);
+  CHECK(stats.step_gap_seconds < 1);
+}
+
 TEST_CASE("a long prompt is cut into chunks behind the decodes of running streams", "[actors]") {
   EngineOptions options = pool_of(4);
   options.step_tokens_max = 16;
