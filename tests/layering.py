@@ -59,7 +59,7 @@ PUBLIC_EXTRA = {"actors.hpp": "caf", **{Path(path).name: "asio" for path in ASIO
 # Where each library may be included at all.
 LIBRARY_HOMES = {
     "caf": ("actors/", "src/engine/", "include/troupe/actors.hpp", "tests/actors/", "tests/engine/",
-            "tests/simulation/", "tests/public/", "tests/support/", "examples/"),
+            "tests/simulation/", "tests/endurance/", "tests/public/", "tests/support/", "examples/"),
     "asio": ("src/edge/", *ASIO_HEADERS, "tests/edge/", "tests/public/", "examples/"),
     "hwy": ("kernels/", "tests/kernels/"),
 }
