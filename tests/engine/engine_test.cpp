@@ -162,12 +162,11 @@ TEST_CASE("a full queue refuses at once, by when it will have room, and has room
 
 TEST_CASE("stopping lets running requests finish in time, cancels the rest, and refuses newcomers",
           "[engine]") {
-  EngineOptions options;
-  options.pool_max = 1;
+  EngineOptions options = test::long_context(one_place());
   options.drain_ms = 0;
   const auto engine = start(options);
   std::vector<std::future<Result<Generation>>> answers;
-  for (int i = 0; i < 10; ++i) answers.push_back(engine->generate(request("x", 400)));
+  for (int i = 0; i < 10; ++i) answers.push_back(engine->generate(request("x", test::very_many)));
   engine->stop();
   engine->stop();
   for (auto& answer : answers) {
@@ -231,23 +230,38 @@ TEST_CASE("absurd thread counts are refused where models are opened and evaluate
   CHECK(Model::open("no matter", options).error().code == Errc::bad_argument);
 }
 
-TEST_CASE("many threads submit, stream and cancel at once, and every request ends", "[engine]") {
+TEST_CASE("many threads submit, stream and cancel at once; every request ends, and no other notices",
+          "[engine]") {
   const auto engine = start();
+  std::vector<std::vector<Token>> want;
+  for (std::uint64_t t = 0; t < 8; ++t)
+    want.push_back(engine->generate(request("thread", 20, t)).get()->tokens);
   std::atomic<int> ended{0};
+  std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
-  for (int t = 0; t < 8; ++t) {
+  for (std::size_t t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
-      for (int i = 0; i < 20; ++i) {
-        auto stream = engine->open_stream(request("thread", 20, static_cast<std::uint64_t>(t)));
+      for (std::size_t i = 0; i < 20; ++i) {
+        auto stream = engine->open_stream(request("thread", 20, t));
         if (!stream) continue;
-        if (i % 3 == 0) stream->cancel();
-        if (stream->result()) ++ended;
+        const bool cancels = i % 3 == 0;
+        for (std::size_t taken = 0; cancels && taken < i; ++taken) static_cast<void>(stream->next());
+        if (cancels) stream->cancel();
+        const auto result = stream->result();
+        if (!result) continue;
+        ++ended;
+        const auto& got = result->tokens;
+        wrong += got.size() > 20 || !std::equal(got.begin(), got.end(), want[t].begin());
+        wrong += result->finish_reason != FinishReason::cancelled && got.size() != 20;
+        wrong += result->finish_reason == FinishReason::cancelled && !cancels;
       }
     });
   }
   for (auto& thread : threads) thread.join();
   CHECK(ended == 160);
-  CHECK(engine->stats().requests_finished + engine->stats().requests_cancelled == 160);
+  CHECK(wrong == 0);
+  CHECK(engine->stats().requests_finished + engine->stats().requests_cancelled == 168);
+  test::wait_until_idle(*engine);
 }
 
 TEST_CASE("engine options out of range are refused by name", "[engine]") {

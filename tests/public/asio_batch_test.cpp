@@ -53,8 +53,8 @@ TEST_CASE("a batch without an executor of its own runs on Asio's threads", "[asi
 }
 
 TEST_CASE("a batch can be cancelled, given up, and broken by its own callbacks", "[asio]") {
-  const auto engine = start(one_place());
-  const std::vector requests(20, request("long", 480));
+  const auto engine = start(long_context(one_place()));
+  const std::vector requests(20, request("long", very_many));
   {
     asio::io_context context;
     asio::cancellation_signal signal;

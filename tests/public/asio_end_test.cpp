@@ -16,22 +16,23 @@ using namespace troupe::test;
 using namespace std::chrono_literals;
 
 TEST_CASE("a context that is destroyed takes its handlers with it and cancels their requests", "[asio]") {
-  const auto engine = start(one_place());
+  const auto engine = start(long_context(one_place()));
   const auto held = std::make_shared<int>(0);
   bool called = false;
   {
     asio::io_context context;
     const auto callback = [held, &called](auto&&...) { called = true; };
-    async_generate(*engine, request("long", 480), asio::bind_executor(context, callback));
-    async_generate(*engine, request("long", 480), asio::bind_executor(asio::make_strand(context), callback));
-    async_stream(*engine, request("long", 480),
+    async_generate(*engine, request("long", very_many), asio::bind_executor(context, callback));
+    async_generate(*engine, request("long", very_many),
+                   asio::bind_executor(asio::make_strand(context), callback));
+    async_stream(*engine, request("long", very_many),
                  asio::bind_executor(asio::make_strand(context), [held](error_code, const AsyncStream&) {}));
-    async_batch(*engine, std::vector(5, request("long", 480)), {},
+    async_batch(*engine, std::vector(5, request("long", very_many)), {},
                 asio::bind_executor(asio::make_strand(context), callback));
     asio::co_spawn(
         asio::make_strand(context),
         [&, held]() -> asio::awaitable<void> {
-          auto stream = co_await async_stream(*engine, request("long", 480), asio::use_awaitable);
+          auto stream = co_await async_stream(*engine, request("long", very_many), asio::use_awaitable);
           while (co_await stream.async_next(asio::use_awaitable)) {
           }
         },
@@ -45,20 +46,20 @@ TEST_CASE("a context that is destroyed takes its handlers with it and cancels th
 }
 
 TEST_CASE("operations end when their engine stops, and are refused afterwards", "[asio]") {
-  EngineOptions options = one_place();
+  EngineOptions options = long_context(one_place());
   options.drain_ms = 0;
   auto engine = start(options);
   asio::io_context context;
   int ended = 0;
   for (int i = 0; i < 5; ++i) {
-    async_generate(*engine, request("long", 480),
+    async_generate(*engine, request("long", very_many),
                    asio::bind_executor(context, [&](error_code code, const Answer& answer) {
                      ++ended;
                      CHECK((code == Errc::draining || answer.finish_reason == FinishReason::cancelled));
                    }));
   }
   int batches = 0;
-  async_batch(*engine, std::vector(20, request("long", 480)), {},
+  async_batch(*engine, std::vector(20, request("long", very_many)), {},
               asio::bind_executor(context, [&](error_code code, const std::vector<Result<Generation>>& all) {
                 ++batches;
                 CHECK_FALSE(code);

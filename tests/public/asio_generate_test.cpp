@@ -123,20 +123,20 @@ TEST_CASE("a full queue's time to retry reaches the handler", "[asio]") {
 }
 
 TEST_CASE("every type of cancellation ends a request and keeps what there was", "[asio]") {
-  const auto engine = start();
+  const auto engine = start(long_context());
   for (const auto type : {asio::cancellation_type::terminal, asio::cancellation_type::partial,
                           asio::cancellation_type::total}) {
     asio::io_context context;
     asio::cancellation_signal signal;
     bool called = false;
     async_generate(
-        *engine, request("long", 480),
+        *engine, request("long", very_many),
         asio::bind_cancellation_slot(
             signal.slot(), asio::bind_executor(context, [&](error_code error, const Answer& answer) {
               called = true;
               CHECK(error == asio::error::operation_aborted);
               CHECK(answer.finish_reason == FinishReason::cancelled);
-              CHECK(answer.tokens.size() < 480);
+              CHECK(answer.tokens.size() < very_many);
             })));
     asio::post(context, [&] { signal.emit(type); });
     context.run();

@@ -36,6 +36,14 @@ inline GenerationRequest request(const std::string& prompt, std::uint32_t max_to
   return r;
 }
 
+/// Tokens that take seconds: who asks for so many can be caught running, however busy the machine is.
+inline constexpr std::uint32_t very_many = 50'000;
+/// With a context that has room for them.
+inline EngineOptions long_context(EngineOptions options = {}) {
+  options.context_tokens = 1U << 16;
+  return options;
+}
+
 /// Until the engine holds no KV pages and runs nothing.
 inline void wait_until_idle(const Engine& engine) {
   for (int i = 0; i < 5000; ++i) {
