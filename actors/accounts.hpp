@@ -21,6 +21,7 @@ class Accounts {
   void token(Flight& flight, TimePoint now);
   /// The reader, for whom the generator had stopped, goes on.
   void reader_back(Flight& flight, TimePoint now) { flight.last_token = now; }
+  void preempted() { bump(counters_->preemptions); }
   void replayed() { bump(counters_->replays); }
   void finished(const StreamEnd& end);
   void failed(const Error& error);

@@ -16,21 +16,33 @@ bool AdmissionQueue::push(QueuedRequest request) {
   // A single request larger than the token bound must be able to run on an empty queue.
   const bool too_many_tokens = tokens_ + request.tokens > tokens_max_ && !where_.empty();
   if (where_.size() >= requests_max_ || too_many_tokens) return false;
-  const Order order{request.deadline, arrivals_++};
   Class& c = class_of(request.priority);
-  const auto [found, fresh_key] = c.keys.try_emplace(std::move(request.client_key));
-  Key& key = found->second;
-  if (fresh_key) key.served = c.fair_clock;
-  if (key.waiting.empty()) {
-    key.served = std::max(key.served, c.clock);
-    key.since = order.arrival;
-    c.turns.insert(turn_of(key));
-  }
-  key.waiting.emplace(order, Entry{request.id, request.tokens});
-  tokens_ += request.tokens;
-  const bool fresh = where_.emplace(request.id, Place{request.priority, found, order}).second;
-  TROUPE_CHECK(fresh);
+  const auto [key, fresh_key] = c.keys.try_emplace(std::move(request.client_key));
+  if (fresh_key) key->second.served = c.fair_clock;
+  wait(key, request, {request.deadline, arrivals_++});
   return true;
+}
+
+void AdmissionQueue::put_back(QueuedRequest request, std::uint64_t seniority) {
+  Class& c = class_of(request.priority);
+  const auto key = c.keys.find(request.client_key);
+  TROUPE_CHECK(key != c.keys.end() && key->second.being_served > 0);
+  --key->second.being_served;
+  wait(key, request, {std::chrono::steady_clock::time_point::min(), seniority});
+}
+
+void AdmissionQueue::wait(Keys::iterator key, const QueuedRequest& request, const Order& order) {
+  Class& c = class_of(request.priority);
+  Key& k = key->second;
+  if (k.waiting.empty()) {
+    k.served = std::max(k.served, c.clock);
+    k.since = arrivals_++;
+    c.turns.insert(turn_of(k));
+  }
+  k.waiting.emplace(order, Entry{request.id, request.tokens});
+  tokens_ += request.tokens;
+  const bool fresh = where_.emplace(request.id, Place{request.priority, key, order}).second;
+  TROUPE_CHECK(fresh);
 }
 
 const AdmissionQueue::Class* AdmissionQueue::next_class() const {

@@ -51,6 +51,12 @@ class AdmissionQueue {
   /// Takes a waiting request out (cancelled, expired). False when it is not waiting.
   bool erase(std::uint64_t id);
 
+  /// The request, which pop() gave out, is not served any longer and waits again: in front of its key's
+  /// others, by its `seniority` among those that came back like it (the lower first), but behind other keys
+  /// as always. It counts like all that wait, so newcomers are refused the sooner, and is itself never
+  /// refused.
+  void put_back(QueuedRequest request, std::uint64_t seniority);
+
   /// A request of this key that is being served has cost `tokens` more.
   void charge(Priority priority, const std::string& client_key, std::uint64_t tokens);
   /// It has ended.
@@ -107,6 +113,7 @@ class AdmissionQueue {
   const Class* next_class() const;
   Class& class_of(Priority priority) { return classes_[static_cast<std::size_t>(priority)]; }
   static Turn turn_of(Key& key) { return {key.served, key.since, &key}; }
+  void wait(Keys::iterator key, const QueuedRequest& request, const Order& order);
   void take_out(std::unordered_map<std::uint64_t, Place>::iterator place);
   static void forget_if_idle(Class& c, Keys::iterator key);
 

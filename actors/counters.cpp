@@ -73,6 +73,7 @@ EngineStats Counters::stats() const {
   stats.requests_queued = requests_queued;
   stats.requests_running = requests_running;
   stats.generators = generators;
+  stats.preemptions = preemptions;
   stats.replays = replays;
   stats.restarts = restarts;
   stats.reader_stalls = reader_stalls;

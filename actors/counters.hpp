@@ -60,6 +60,7 @@ struct Counters {
   /// things to do in an overload than to refuse. 0: there is room.
   std::atomic<std::uint32_t> queue_retry_ms{0};
   std::atomic<std::uint32_t> generators{0};
+  Counter preemptions{0};
   Counter replays{0};
   Counter restarts{0};
   Counter reader_stalls{0};

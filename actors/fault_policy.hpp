@@ -39,6 +39,13 @@ class FaultPolicy {
                        false);
   }
 
+  /// When the reader of a stream whose window fills up `now` must have taken something. It says so at least
+  /// each eighth of the time that it has, not each time.
+  TimePoint reader_due(TimePoint now) const {
+    if (reader_stall_ms_max_ == 0) return TimePoint::max();
+    return now + std::chrono::milliseconds(reader_stall_ms_max_ + reader_stall_ms_max_ / 8);
+  }
+
   /// The end of a stream whose reader does not come back.
   Error reader_stalled() const {
     return {Errc::reader_stalled,

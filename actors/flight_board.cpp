@@ -23,6 +23,20 @@ std::uint32_t Flight::credit() const {
   return window - static_cast<std::uint32_t>(std::min<std::size_t>(unread, window));
 }
 
+Assignment Flight::assignment(BatcherActor batcher) const {
+  Assignment job;
+  job.request = id;
+  job.epoch = epoch;
+  job.sequence = sequence;
+  job.work = submission.work;
+  job.emitted = emitted;
+  job.windowed = submission.window_tokens != 0;
+  job.credit = credit();
+  job.alone = alone;
+  job.batcher = std::move(batcher);
+  return job;
+}
+
 StreamEnd Flight::end(FinishReason reason, TimePoint now) const {
   StreamEnd end;
   end.tag = submission.tag;
@@ -41,14 +55,13 @@ std::uint32_t FlightBoard::tokens_max(const Work& work) const {
       std::min<std::size_t>(work.prompt.size() + work.options.max_tokens, context_tokens_));
 }
 
+QueuedRequest FlightBoard::queued(const Submission& submission, RequestId id, TimePoint deadline) const {
+  return {id, tokens_max(*submission.work), submission.priority, submission.client_key, deadline};
+}
+
 Flight* FlightBoard::admit(Submission& submission, TimePoint now) {
-  QueuedRequest queued;
-  queued.id = next_id_;
-  queued.tokens = tokens_max(*submission.work);
-  queued.priority = submission.priority;
-  queued.client_key = submission.client_key;
-  queued.deadline = submission.deadline.value_or(now + undated_horizon);
-  if (!queue_.push(std::move(queued))) return nullptr;
+  const TimePoint deadline = submission.deadline.value_or(now + undated_horizon);
+  if (!queue_.push(queued(submission, next_id_, deadline))) return nullptr;
   if (flights_.empty()) drain_rate_.begin_work(now);
   Flight& flight = flights_[next_id_];
   flight.id = next_id_++;
@@ -92,16 +105,44 @@ Flight* FlightBoard::next() {
 }
 
 void FlightBoard::start_next() {
+  const RequestId started = next()->id;
   if (interrupted_.empty()) {
-    const auto id = queue_.pop();
-    TROUPE_CHECK(id.has_value());
-    Flight& flight = flights_.at(*id);
-    flight.left_queue = true;
-    const Submission& s = flight.submission;
-    queue_.charge(s.priority, s.client_key, s.work->prompt.size());
+    TROUPE_CHECK(queue_.pop() == started);
+    flights_.at(started).queued = false;
   } else {
     interrupted_.pop_front();
   }
+  Flight& flight = flights_.at(started);
+  flight.emitted_before = flight.emitted.size();
+  running_.insert(started);
+  if (flight.seniority != 0) return;
+  flight.seniority = ++starts_;
+  const Submission& s = flight.submission;
+  queue_.charge(s.priority, s.client_key, s.work->prompt.size());
+}
+
+void FlightBoard::wait_again(const Flight& flight) {
+  running_.erase(flight.id);
+  interrupted_.push_back(flight.id);
+}
+
+void FlightBoard::wait_in_queue(Flight& flight) {
+  running_.erase(flight.id);
+  flight.queued = true;
+  queue_.put_back(queued(flight.submission, flight.id, {}), flight.seniority);
+}
+
+std::optional<std::vector<RequestId>> FlightBoard::who_makes_way_for(const Flight& flight,
+                                                                     const EnoughMakeWay& enough) const {
+  if (enough({})) return std::vector<RequestId>();
+  std::vector<Runner> runners;
+  runners.reserve(running_.size());
+  for (const RequestId id : running_) {
+    const Flight& runs = flights_.at(id);
+    runners.push_back({id, runs.submission.client_key, runs.submission.priority, runs.seniority,
+                       runs.served() >= served_min || runs.paused()});
+  }
+  return who_makes_way(flight.submission.client_key, flight.submission.priority, runners, enough);
 }
 
 void FlightBoard::served_token(const Flight& flight) {
@@ -111,11 +152,12 @@ void FlightBoard::served_token(const Flight& flight) {
 void FlightBoard::erase(RequestId id) {
   const Flight* flight = find(id);
   TROUPE_CHECK(flight != nullptr);
-  if (flight->left_queue) {
-    queue_.leave(flight->submission.priority, flight->submission.client_key);
-  } else {
+  if (flight->queued) {
     queue_.erase(id);
+  } else {
+    queue_.leave(flight->submission.priority, flight->submission.client_key);
   }
+  running_.erase(id);
   interrupted_.erase(std::remove(interrupted_.begin(), interrupted_.end(), id), interrupted_.end());
   if (flight->submission.deadline) deadlines_.erase({*flight->submission.deadline, id});
   if (flight->reader_due) readers_due_.erase({*flight->reader_due, id});

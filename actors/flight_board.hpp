@@ -11,6 +11,7 @@
 
 #include "actors/admission.hpp"
 #include "actors/messages.hpp"
+#include "actors/preemption.hpp"
 
 namespace troupe {
 
@@ -18,16 +19,18 @@ namespace troupe {
 struct Flight {
   RequestId id = 0;
   Submission submission;
-  std::vector<Token> emitted;   ///< delivered to the sink
-  bool tail_delivered = false;  ///< the text behind the last token too
-  std::uint32_t consumed = 0;   ///< of the emitted, by the reader
-  std::uint32_t epoch = 0;      ///< raised whenever the request leaves a generator
-  std::uint32_t replays = 0;    ///< after generators or batchers died
-  bool alone = false;           ///< the step of its next token failed once
-  bool left_queue = false;      ///< a generator took it once
-  GeneratorActor generator;     ///< null while it waits
-  SequenceId sequence = 0;      ///< while it runs
-  std::size_t pages = 0;        ///< reserved in the KV cache while it runs
+  std::vector<Token> emitted;      ///< delivered to the sink
+  bool tail_delivered = false;     ///< the text behind the last token too
+  std::uint32_t consumed = 0;      ///< of the emitted, by the reader
+  std::uint32_t epoch = 0;         ///< raised whenever the request leaves a generator
+  std::uint64_t seniority = 0;     ///< when it was first started, among all: 1, 2, …; 0: not yet
+  std::size_t emitted_before = 0;  ///< tokens that it had when it was last started
+  std::uint32_t replays = 0;       ///< after generators or batchers died
+  bool alone = false;              ///< the step of its next token failed once
+  bool queued = true;              ///< in the queue; else it runs, or a fault interrupted it
+  GeneratorActor generator;        ///< null while it waits
+  SequenceId sequence = 0;         ///< while it runs
+  std::size_t pages = 0;           ///< reserved in the KV cache while it runs
   TimePoint submitted;
   std::optional<TimePoint> started;
   std::optional<TimePoint> first_token;
@@ -38,6 +41,10 @@ struct Flight {
   std::uint32_t credit() const;
   /// Whether the reader has to take something before the next token.
   bool paused() const { return submission.window_tokens != 0 && credit() == 0; }
+  /// Tokens since it was last started.
+  std::size_t served() const { return emitted.size() - emitted_before; }
+  /// What its generator is to be told.
+  Assignment assignment(BatcherActor batcher) const;
   StreamToken token(TokenEvent event) const { return {submission.tag, id, std::move(event)}; }
   StreamError error(Error error) const { return {submission.tag, id, std::move(error)}; }
   /// Its one answer, unless it failed.
@@ -70,12 +77,14 @@ class FlightBoard {
 
   /// The one to run next: those that were interrupted first, then the queue's order. Null when none waits.
   Flight* next();
-  /// Takes what next() returned from those that wait. Fairness counts its prompt from now on.
+  /// Takes what next() returned from those that wait. Fairness counts its prompt when it starts first.
   void start_next();
   /// It was served a token.
   void served_token(const Flight& flight);
   /// Puts a flight that a fault interrupted in front of the queue.
-  void wait_again(const Flight& flight) { interrupted_.push_back(flight.id); }
+  void wait_again(const Flight& flight);
+  /// Puts a flight that had to make way in front of its client's others in the queue.
+  void wait_in_queue(Flight& flight);
   /// Ends it, wherever it is.
   void erase(RequestId id);
 
@@ -104,13 +113,22 @@ class FlightBoard {
     return ids;
   }
 
+  /// Those that have to make way for the flight, which is next; see preemption.hpp.
+  std::optional<std::vector<RequestId>> who_makes_way_for(const Flight& flight,
+                                                          const EnoughMakeWay& enough) const;
+
   bool empty() const noexcept { return flights_.empty(); }
   std::size_t waiting() const noexcept { return queue_.requests() + interrupted_.size(); }
+  std::size_t running() const noexcept { return running_.size(); }
 
  private:
+  QueuedRequest queued(const Submission& submission, RequestId id, TimePoint deadline) const;
+
   RequestId next_id_ = 1;
   std::unordered_map<RequestId, Flight> flights_;
-  AdmissionQueue queue_;  // flights that wait for their first generator
+  AdmissionQueue queue_;         // flights that wait for their first generator, or had to make way
+  std::set<RequestId> running_;  // flights that were started
+  std::uint64_t starts_ = 0;     // of flights, for the first time
   std::uint32_t context_tokens_;
   std::deque<RequestId> interrupted_;  // flights that wait for another one
   std::set<std::pair<TimePoint, RequestId>> deadlines_;

@@ -95,7 +95,7 @@ class RouterState {
 
   caf::typed_response_promise<Drained> drain(const Drain& m) {
     draining_ = true;
-    publish_queue();
+    publish_gauges();
     auto promise = self_->make_response_promise<Drained>();
     drained_.push_back(promise);
     drain_deadline_ = std::min(drain_deadline_.value_or(TimePoint::max()), now() + milliseconds(m.drain_ms));
@@ -123,11 +123,15 @@ class RouterState {
       flight->emitted.push_back(m.event.token);
       flight->alone = false;  // past the step that it was suspected of breaking
       if (flight->paused() && !flight->reader_due) {
-        flights_->await_reader(*flight, reader_due());
+        flights_->await_reader(*flight, faults_->reader_due(now()));
         set_timer();
       }
     }
     self_->send(flight->submission.sink, flight->token(std::move(m.event)));
+    // What was served changes who is next, and whose place may be taken back for that.
+    const Flight* next = flights_->next();
+    const bool may_go = flight->served() == served_min || flight->paused();
+    if (next != nullptr && (may_go || next->id != kept_waiting_)) dispatch();
   }
 
   void ended(const Ended& m) {
@@ -172,34 +176,35 @@ class RouterState {
     return {0, std::move(error)};
   }
 
-  /// When the reader of a stream whose window fills up now must have taken something. It says so at least
-  /// each eighth of the time that it has, not each time.
-  TimePoint reader_due() {
-    const std::uint32_t wait_ms = config_.options.reader_stall_ms_max;
-    return wait_ms == 0 ? TimePoint::max() : now() + milliseconds(wait_ms + wait_ms / 8);
-  }
-
   Error engine_failed() const { return {Errc::fault, "the engine has failed: " + crew_->failure(), 0}; }
 
   // ---- handing out ----
 
   /// Gives waiting requests to generators. The one in front waits until there is KV memory for it; none
-  /// overtakes it for being smaller, so that large requests are not starved.
+  /// overtakes it for being smaller, so that large requests are not starved. Where its client has fewer
+  /// places than others, they make way.
   void dispatch() {
-    while (crew_->batcher() && crew_->generator_available(now())) {
+    while (crew_->batcher()) {
       Flight* flight = flights_->next();
       if (flight == nullptr) break;
-      const std::size_t pages = KvCache::pages_for(flights_->tokens_max(*flight));
-      if (pages > config_.kv_pages_max - pages_used_) break;
+      flight->pages = KvCache::pages_for(flights_->tokens_max(*flight));
+      const auto they = flights_->who_makes_way_for(*flight, [&](const std::vector<RequestId>& gone) {
+        std::size_t pages = pages_used_ + flight->pages;
+        for (const RequestId id : gone) pages -= flights_->find(id)->pages;
+        return (!gone.empty() || crew_->generator_available(now())) && pages <= config_.kv_pages_max;
+      });
+      kept_waiting_ = flight->id;
+      if (!they) break;
       flights_->start_next();
-      flight->pages = pages;
+      for (const RequestId id : *they) preempt(*flights_->find(id));
       assign(*flight);
     }
-    publish_queue();
+    publish_gauges();
   }
 
-  void publish_queue() {
+  void publish_gauges() {
     publish(config_.counters->requests_queued, flights_->waiting());
+    publish(config_.counters->requests_running, flights_->running());
     // When the engine is stopping, newcomers are to hear that rather than when to come back.
     publish(config_.counters->queue_retry_ms, draining_ ? 0 : flights_->retry_ms());
   }
@@ -208,21 +213,9 @@ class RouterState {
     flight.generator = crew_->take_generator();
     flight.sequence = next_sequence_++;
     pages_used_ += flight.pages;
-    publish(config_.counters->requests_running, ++running_);
     accounts_->assigned(flight, now());
     self_->send(crew_->batcher(), OpenSequence{flight.sequence, flights_->tokens_max(flight)});
-
-    Assignment job;
-    job.request = flight.id;
-    job.epoch = flight.epoch;
-    job.sequence = flight.sequence;
-    job.work = flight.submission.work;
-    job.emitted = flight.emitted;
-    job.windowed = flight.submission.window_tokens != 0;
-    job.credit = flight.credit();
-    job.alone = flight.alone;
-    job.batcher = crew_->batcher();
-    self_->send(flight.generator, std::move(job));
+    self_->send(flight.generator, flight.assignment(crew_->batcher()));
   }
 
   // ---- taking back ----
@@ -238,8 +231,14 @@ class RouterState {
     flight.generator = nullptr;
     pages_used_ -= flight.pages;
     flight.pages = 0;
-    publish(config_.counters->requests_running, --running_);
     ++flight.epoch;
+  }
+
+  /// Takes a place back. The request is replayed when it is its turn again; its reader notices a pause.
+  void preempt(Flight& flight) {
+    release(flight, GeneratorIs::busy);
+    accounts_->preempted();
+    flights_->wait_in_queue(flight);
   }
 
   /// Ends it with the error that the fault comes to, or lets it wait for another generator.
@@ -330,7 +329,7 @@ class RouterState {
     std::optional<TimePoint> next = flights_->next_deadline();
     const auto consider = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
     if (drain_deadline_) consider(*drain_deadline_);
-    if (running_ > flights_->running_paused()) consider(now() + StepWatch::interval);
+    if (flights_->running() > flights_->running_paused()) consider(now() + StepWatch::interval);
     if (const auto start = crew_->next_start(flights_->waiting() != 0, now())) consider(*start);
     if (!next) return;
     const TimePoint now = this->now();
@@ -347,7 +346,7 @@ class RouterState {
   }
 
   void complete_drain() {
-    publish_queue();
+    publish_gauges();
     for (auto& promise : drained_) promise.deliver(Drained{});
     drained_.clear();
     self_->quit();
@@ -362,9 +361,9 @@ class RouterState {
   std::optional<FlightBoard> flights_;
   std::optional<Accounts> accounts_;
   std::optional<FaultPolicy> faults_;
-  std::optional<Crew> crew_;  // generators and batcher
+  std::optional<Crew> crew_;    // generators and batcher
+  RequestId kept_waiting_ = 0;  // the last that was in front when dispatch() stopped there
   SequenceId next_sequence_ = 1;
-  std::uint32_t running_ = 0;
   std::size_t pages_used_ = 0;  // of the KV cache, reserved for running flights
 
   // Ending.

@@ -72,6 +72,7 @@ std::string to_json(const Metrics& metrics) {
       {"prefix_cache", {{"queries", s.prompt_tokens_asked}, {"hits", s.prompt_tokens_reused}}},
       {"kv_pages", {{"total", s.kv_pages_total}, {"used", s.kv_pages_used}, {"peak", s.kv_pages_peak}}},
       {"generators", s.generators},
+      {"preemptions", s.preemptions},
       {"replays", s.replays},
       {"restarts", s.restarts},
       {"reader_stalls", s.reader_stalls},

@@ -113,6 +113,8 @@ std::string to_prometheus(const Metrics& metrics) {
   out.counter("prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
               s.prompt_tokens_asked);
   out.counter("prefix_cache_hits_total", "Prompt tokens that the prefix cache had.", s.prompt_tokens_reused);
+  out.counter("num_preemptions_total", "Times that a running request had to make way for others.",
+              s.preemptions);
   out.counter("replays_total", "Requests resumed after a fault.", s.replays);
   out.counter("restarts_total", "Generators and batchers restarted after a fault.", s.restarts);
   out.counter("reader_stalls_total", "Streams ended because their readers stopped reading.", s.reader_stalls);

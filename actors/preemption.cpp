@@ -1,0 +1,36 @@
+#include "actors/preemption.hpp"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+namespace troupe {
+
+std::optional<std::vector<std::uint64_t>> who_makes_way(std::string_view client_key, Priority priority,
+                                                        const std::vector<Runner>& runners,
+                                                        const EnoughMakeWay& enough) {
+  std::map<std::string_view, std::size_t> places;
+  std::vector<const Runner*> candidates;
+  for (const Runner& runner : runners) {
+    ++places[runner.client_key];
+    if (runner.may_go && runner.priority <= priority) candidates.push_back(&runner);
+  }
+  const std::size_t own = places[client_key];
+  const auto rank = [&](const Runner* runner) {
+    return std::tuple(places.at(runner->client_key), runner->seniority);
+  };
+  std::vector<std::uint64_t> gone;
+  while (!enough(gone)) {
+    const auto next = std::max_element(candidates.begin(), candidates.end(),
+                                       [&](const Runner* a, const Runner* b) { return rank(a) < rank(b); });
+    if (next == candidates.end()) return std::nullopt;
+    std::size_t& left = places.at((*next)->client_key);
+    if (left < own + 2) return std::nullopt;
+    --left;
+    gone.push_back((*next)->id);
+    candidates.erase(next);
+  }
+  return gone;
+}
+
+}  // namespace troupe
