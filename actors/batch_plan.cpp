@@ -22,7 +22,7 @@ std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::si
     }
   }
   if (alone != nullptr && (alone_turn || order.empty())) {
-    return {{alone->sequence, std::min(alone->tokens, rows_max)}};
+    return {{alone->sequence, std::min(alone->tokens, rows_max), 0}};
   }
   std::sort(order.begin(), order.end(), [](const PendingRows* a, const PendingRows* b) {
     const bool a_prefill = a->tokens > 1;
@@ -34,7 +34,7 @@ std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::si
   for (const PendingRows* rows : order) {
     if (room == 0) break;
     const std::size_t tokens = std::min(rows->tokens, room);
-    plan.push_back({rows->sequence, tokens});
+    plan.push_back({rows->sequence, tokens, 0});
     room -= tokens;
   }
   return plan;

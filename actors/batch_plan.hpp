@@ -20,6 +20,7 @@ struct PendingRows {
 struct PlannedRows {
   SequenceId sequence = 0;
   std::size_t tokens = 0;  ///< of those that wait, from the front
+  std::size_t drafts = 0;  ///< guesses behind them: see draft_plan.hpp
 };
 
 /// How many of the sequences are decodes that may share a step.

@@ -9,8 +9,10 @@
 #include <unordered_map>
 
 #include "actors/batch_plan.hpp"
+#include "actors/draft_plan.hpp"
 #include "actors/inline_unit.hpp"
 #include "actors/step_budget.hpp"
+#include "base/check.hpp"
 
 namespace troupe {
 namespace {
@@ -64,6 +66,7 @@ class BatcherState {
     if (found == sequences_.end()) return;  // taken away meanwhile
     Sequence& sequence = found->second;
     answered(sequence);
+    settle(m.sequence, sequence, m.length);
     sequence.generator = caf::actor_cast<GeneratorActor>(self_->current_sender());
     sequence.alone = m.alone;
     sequence.arrival = arrivals_++;
@@ -72,6 +75,8 @@ class BatcherState {
     } else {
       sequence.tokens = std::move(m.tokens);
       sequence.taken = 0;
+      sequence.drafts = std::move(m.drafts);
+      sequence.draft_rate = m.draft_rate;
     }
     schedule();
   }
@@ -80,6 +85,7 @@ class BatcherState {
     const auto found = sequences_.find(m.sequence);
     if (found == sequences_.end()) return;
     answered(found->second);
+    settle(m.sequence, found->second, m.length);
     schedule();
   }
 
@@ -100,6 +106,9 @@ class BatcherState {
     GeneratorActor generator;
     std::vector<Token> tokens;  // asked for
     std::size_t taken = 0;      // of `tokens`, computed already
+    std::vector<Token> drafts;  // asked for; once computed, those that were
+    double draft_rate = 0;
+    bool drafted = false;  // the sequence holds `drafts`, and nobody has said yet which are right
     std::uint64_t arrival = 0;
     bool alone = false;
     bool open_failed = false;
@@ -120,6 +129,18 @@ class BatcherState {
   void answered(Sequence& sequence) {
     if (sequence.answering) --answering_;
     sequence.answering = false;
+  }
+
+  /// Takes back the drafts that were computed and were wrong; the others are known to be its text now.
+  void settle(SequenceId id, Sequence& sequence, std::size_t length) {
+    if (!sequence.drafted) return;
+    sequence.drafted = false;
+    const std::size_t before = stepper_->length(id) - sequence.drafts.size();
+    TROUPE_CHECK(length >= before && length - before <= sequence.drafts.size());
+    if (config_.prefix_cache) stepper_->remember(id, std::span(sequence.drafts).first(length - before));
+    stepper_->truncate(id, length);
+    bump(config_.counters->draft_tokens_accepted, length - before);
+    publish_pages();
   }
 
   bool has_work() const {
@@ -155,9 +176,10 @@ class BatcherState {
       reuse_prefix(id, sequence);
       pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
     }
-    const auto plan = plan_step(pending, budget_->rows_for(count_decodes(pending)), alone_turn_);
+    auto plan = plan_step(pending, budget_->rows_for(count_decodes(pending)), alone_turn_);
     if (plan.empty()) return true;
     alone_turn_ = !alone_turn_;
+    plan_drafts(plan);
 
     StepBatch batch;
     std::vector<SequenceId> sequences;
@@ -205,9 +227,27 @@ class BatcherState {
       sequence.started = true;
       sequence.taken += rows.tokens;
       if (sequence.waiting() != 0) continue;
+      sequence.drafts.resize(rows.drafts);
+      sequence.drafted = rows.drafts != 0;
       sequence.answering = true;
       ++answering_;
-      self_->send(sequence.generator, LogitsRow{rows.sequence, logits, row++});
+      self_->send(sequence.generator, LogitsRows{rows.sequence, logits, row, 1 + rows.drafts});
+      row += 1 + rows.drafts;
+    }
+  }
+
+  /// Prompts come first: only steps that are decodes alone take drafts along.
+  void plan_drafts(std::vector<PlannedRows>& plan) {
+    std::vector<DraftOffer> offers;
+    for (const PlannedRows& rows : plan) {
+      const Sequence& sequence = sequences_.at(rows.sequence);
+      if (sequence.alone || sequence.waiting() != 1) return;
+      offers.push_back({sequence.drafts.size(), sequence.draft_rate});
+    }
+    const std::vector<std::size_t> drafts = draft_plan_.choose(offers, *budget_);
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+      plan[i].drafts = drafts[i];
+      bump(config_.counters->draft_tokens, drafts[i]);
     }
   }
 
@@ -226,11 +266,16 @@ class BatcherState {
       batch.rows.push_back({rows.sequence, static_cast<std::uint32_t>(length + i), sequence.tokens[index],
                             index + 1 == sequence.tokens.size()});
     }
+    for (std::size_t i = 0; i < rows.drafts; ++i) {
+      batch.rows.push_back(
+          {rows.sequence, static_cast<std::uint32_t>(length + rows.tokens + i), sequence.drafts[i], true});
+    }
   }
 
   void fail(SequenceId id, Sequence& sequence, const std::string& message) {
     sequence.tokens.clear();
     sequence.taken = 0;
+    sequence.drafts.clear();
     self_->send(sequence.generator, StepFailure{id, message});
   }
 
@@ -262,6 +307,7 @@ class BatcherState {
   BatcherConfig config_;
   std::unique_ptr<Stepper> stepper_;
   std::optional<StepBudget> budget_;
+  DraftPlan draft_plan_;
   std::optional<InlineUnit> inline_unit_;  // none under a deterministic scheduler
   std::unordered_map<SequenceId, Sequence> sequences_;
   std::size_t answering_ = 0;  // sequences with `answering`

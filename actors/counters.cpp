@@ -83,6 +83,8 @@ EngineStats Counters::stats() const {
   stats.completion_tokens = completion_tokens;
   stats.prompt_tokens_asked = prefix_tokens_asked;
   stats.prompt_tokens_reused = prefix_tokens_reused;
+  stats.draft_tokens = draft_tokens;
+  stats.draft_tokens_accepted = draft_tokens_accepted;
   stats.steps = step_tokens.count();
   stats.step_rows = static_cast<std::uint64_t>(step_tokens.sum());
   stats.step_seconds = step_time.sum();

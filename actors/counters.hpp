@@ -80,6 +80,8 @@ struct Counters {
   Histogram step_gap;
   Counter prefix_tokens_asked{0};   // prompt tokens of sequences that began
   Counter prefix_tokens_reused{0};  // of them, not computed again
+  Counter draft_tokens{0};          // that were run
+  Counter draft_tokens_accepted{0};
   Counter kv_pages_used{0};
   Counter kv_pages_peak{0};
 

@@ -1,11 +1,13 @@
 #include "actors/generator.hpp"
 
+#include <algorithm>
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <optional>
 
+#include "actors/prompt_lookup.hpp"
 #include "actors/stop_rule.hpp"
 #include "model/sampler.hpp"
 
@@ -18,16 +20,15 @@ class GeneratorState {
 
   GeneratorState() = default;
 
-  void start(Self self, std::shared_ptr<const Model> model, std::uint32_t context_tokens) {
+  void start(Self self, const GeneratorConfig& config) {
     self_ = self;
-    model_ = std::move(model);
-    context_tokens_ = context_tokens;
+    config_ = config;
   }
 
   void assign(Assignment& m) {
     const auto router = caf::actor_cast<RouterActor>(self_->current_sender());
     end_with(router);
-    run_.emplace(std::move(m), router, *model_, context_tokens_);
+    run_.emplace(std::move(m), router, config_);
     Run& run = *run_;
     run.sampler.see_prompt(run.job.work->prompt);
     run.next = run.job.work->prompt;
@@ -39,6 +40,11 @@ class GeneratorState {
       if (outcome.end) return end(*outcome.end, std::move(outcome.tail));
     }
     continue_or_pause();
+    // The batcher has something to do meanwhile. What was in a step that failed is not to fail for a guess.
+    if (config_.draft_tokens_max == 0 || run.job.alone) return;
+    run.lookup.emplace();
+    for (const Token token : run.job.work->prompt) run.lookup->push(token);
+    for (const Token token : run.job.emitted) run.lookup->push(token);
   }
 
   void credit(const Credit& m) {
@@ -51,15 +57,24 @@ class GeneratorState {
     if (run_ && run_->job.request == m.request && run_->job.epoch == m.epoch) run_.reset();
   }
 
-  void logits(const LogitsRow& m) {
+  void logits(const LogitsRows& m) {
     if (!run_ || run_->job.sequence != m.sequence) return;
     Run& run = *run_;
     run.job.alone = false;  // it is past the step that it was suspected of breaking
     if (const auto due = run.stop_rule.due()) return end(*due, {});  // only the prompt was to be evaluated
-    const std::uint64_t position = run.job.work->prompt.size() + run.stop_rule.tokens();
-    const Result<Token> token = run.sampler.sample(m.block->row(m.row), position);
-    if (!token) return fault(token.error(), true);
-    take(*token);
+    run.length += run.asked;
+    // As long as a draft is what would have been sampled anyway, the row behind it is what would have been
+    // asked for next.
+    for (std::size_t row = 0; row < m.count; ++row) {
+      const std::uint64_t position = run.job.work->prompt.size() + run.stop_rule.tokens();
+      const Result<Token> token = run.sampler.sample(m.block->row(m.first + row), position);
+      if (!token) return fault(token.error(), true);
+      const bool held = row + 1 < m.count && *token == run.drafts.at(row);
+      if (held) ++run.length;
+      if (!take(*token)) return;
+      if (!held) break;
+    }
+    continue_or_pause();
   }
 
   void step_failed(const StepFailure& m) {
@@ -69,18 +84,23 @@ class GeneratorState {
 
  private:
   struct Run {
-    Run(Assignment assignment, RouterActor from, const Model& model, std::uint32_t context_tokens)
+    Run(Assignment assignment, RouterActor from, const GeneratorConfig& config)
         : job(std::move(assignment)),
           router(std::move(from)),
           sampler(job.work->options.sampling),
-          stop_rule(model.tokenizer(), job.work->options, context_tokens - job.work->prompt.size()) {}
+          stop_rule(config.model->tokenizer(), job.work->options,
+                    config.context_tokens - job.work->prompt.size()) {}
 
     Assignment job;
     RouterActor router;
     Sampler sampler;
     StopRule stop_rule;
-    std::vector<Token> next;  // tokens to ask for
-    bool paused = false;      // the reader's credit is used up
+    std::optional<PromptLookup> lookup;  // without one there are no drafts
+    std::vector<Token> next;             // tokens to ask for
+    std::size_t length = 0;              // tokens that the sequence holds, but for drafts that were wrong
+    std::size_t asked = 0;               // tokens that it will hold beyond, and
+    std::vector<Token> drafts;           // guesses behind those, if the batcher likes them
+    bool paused = false;                 // the reader's credit is used up
   };
 
   /// Without its router a generator has nothing to do, and nobody would tell it to end.
@@ -91,30 +111,55 @@ class GeneratorState {
     self_->set_down_handler([self = self_](const caf::down_msg&) { self->quit(); });
   }
 
-  void take(Token token) {
+  /// False when that was the end.
+  bool take(Token token) {
     Run& run = *run_;
     const auto index = static_cast<std::uint32_t>(run.stop_rule.tokens());
     StopRule::Outcome outcome = run.stop_rule.push(token);
     if (outcome.emit) {
       emit({index, token, std::move(outcome.text)});
       run.sampler.see_answer(token);
+      if (run.lookup) run.lookup->push(token);
       --run.job.credit;
     }
-    if (outcome.end) return end(*outcome.end, std::move(outcome.tail));
+    if (outcome.end) {
+      end(*outcome.end, std::move(outcome.tail));
+      return false;
+    }
     run.next.assign(1, token);
-    continue_or_pause();
+    return true;
   }
 
   void continue_or_pause() {
     Run& run = *run_;
     run.paused = run.job.windowed && run.job.credit == 0;
     if (run.paused) {
-      self_->send(run.job.batcher, Park{run.job.sequence});
-    } else {
-      self_->send(run.job.batcher, Ask{run.job.sequence, std::move(run.next), run.job.alone});
-      run.next.clear();
+      park();
+      return;
     }
+    Ask ask;
+    ask.sequence = run.job.sequence;
+    ask.length = run.length;
+    ask.alone = run.job.alone;
+    run.asked = run.next.size();
+    run.drafts = drafts(ask.draft_rate);
+    ask.drafts = run.drafts;
+    ask.tokens = std::move(run.next);
+    run.next.clear();
+    self_->send(run.job.batcher, std::move(ask));
   }
+
+  /// Guesses at what follows the next token, no more than may be emitted behind it.
+  std::vector<Token> drafts(double& rate) {
+    Run& run = *run_;
+    if (!run.lookup || run.stop_rule.left() == 0) return {};
+    std::size_t most = std::min<std::size_t>(config_.draft_tokens_max, run.stop_rule.left() - 1);
+    if (run.job.windowed) most = std::min<std::size_t>(most, run.job.credit - 1);
+    rate = run.lookup->rate();
+    return run.lookup->propose(most);
+  }
+
+  void park() { self_->send(run_->job.batcher, Park{run_->job.sequence, run_->length}); }
 
   void emit(TokenEvent event) {
     self_->send(run_->router, Emission{run_->job.request, run_->job.epoch, std::move(event)});
@@ -125,32 +170,30 @@ class GeneratorState {
     if (!tail.empty()) {
       emit({static_cast<std::uint32_t>(run.stop_rule.tokens()), no_token, std::move(tail)});
     }
-    self_->send(run.job.batcher, Park{run.job.sequence});
+    park();
     self_->send(run.router, Ended{run.job.request, run.job.epoch, reason});
     run_.reset();
   }
 
   void fault(Error error, bool final) {
-    self_->send(run_->job.batcher, Park{run_->job.sequence});
+    park();
     self_->send(run_->router, Faulted{run_->job.request, run_->job.epoch, std::move(error), final});
     run_.reset();
   }
 
   Self self_ = nullptr;
-  std::shared_ptr<const Model> model_;
-  std::uint32_t context_tokens_ = 0;
+  GeneratorConfig config_;
   std::optional<Run> run_;
   bool watched_ = false;  // the router's end ends this
 };
 
-GeneratorActor::behavior_type generator(GeneratorState::Self self, const std::shared_ptr<const Model>& model,
-                                        std::uint32_t context_tokens) {
-  self->state.start(self, model, context_tokens);
+GeneratorActor::behavior_type generator(GeneratorState::Self self, const GeneratorConfig& config) {
+  self->state.start(self, config);
   return {
       [self](Assignment& m) { self->state.assign(m); },
       [self](const Credit& m) { self->state.credit(m); },
       [self](const Abandon& m) { self->state.abandon(m); },
-      [self](const LogitsRow& m) { self->state.logits(m); },
+      [self](const LogitsRows& m) { self->state.logits(m); },
       [self](const StepFailure& m) { self->state.step_failed(m); },
       [self](const Quit&) { self->quit(); },
   };
@@ -158,9 +201,8 @@ GeneratorActor::behavior_type generator(GeneratorState::Self self, const std::sh
 
 }  // namespace
 
-GeneratorActor spawn_generator(caf::actor_system& system, std::shared_ptr<const Model> model,
-                               std::uint32_t context_tokens) {
-  return system.spawn(generator, std::move(model), context_tokens);
+GeneratorActor spawn_generator(caf::actor_system& system, const GeneratorConfig& config) {
+  return system.spawn(generator, config);
 }
 
 }  // namespace troupe

@@ -3,7 +3,7 @@
 //
 //   embedder ── Submission ─► router ── Assignment, Credit, Abandon ─► generator ── Ask, Park ─► batcher
 //      ▲                      │  ▲                                      │     ▲                    │
-//      └── StreamToken/End/Error │◄──────── Emission, Ended, Faulted ───┘     └─ LogitsRow, StepFailure
+//      └── StreamToken/End/Error │◄──────── Emission, Ended, Faulted ───┘     └─ LogitsRows, StepFailure
 //                             └──────────── OpenSequence, CloseSequence ─────────────────────────►│
 //
 // Every accepted Submission is answered by any number of StreamTokens and then by exactly one StreamEnd or
@@ -100,18 +100,23 @@ struct CloseSequence {
   SequenceId sequence = 0;
 };
 
-/// Runs `tokens` behind what the sequence has and answers the sender with the last one's LogitsRow, or with a
+/// Runs `tokens` behind the first `length` positions of the sequence, and behind a single one as many of the
+/// `drafts`, guesses at what follows it, as are worth it. Answers the sender with LogitsRows or a
 /// StepFailure. An ask for a sequence that is not open is dropped: its request was taken away meanwhile.
 struct Ask {
   SequenceId sequence = 0;
+  std::size_t length = 0;     ///< drafts that the sequence holds beyond this were wrong, and are taken back
   std::vector<Token> tokens;  ///< at least one
-  bool alone = false;         ///< share no step with other sequences: it is suspected of breaking steps
+  std::vector<Token> drafts;
+  double draft_rate = 0;  ///< how likely a draft is right if those before it are
+  bool alone = false;     ///< share no step with other sequences: it is suspected of breaking steps
 };
 
-/// The generator will not ask for now. Every LogitsRow is answered by an Ask or a Park, so the batcher knows
+/// The generator will not ask for now. All LogitsRows are answered by an Ask or a Park, so the batcher knows
 /// when all have answered.
 struct Park {
   SequenceId sequence = 0;
+  std::size_t length = 0;  ///< as in Ask
 };
 
 struct Quit {};
@@ -151,10 +156,12 @@ struct Abandon {
   std::uint32_t epoch = 0;
 };
 
-struct LogitsRow {
+/// The logits behind the last of an Ask's tokens, then those behind each of the drafts that were run.
+struct LogitsRows {
   SequenceId sequence = 0;
   std::shared_ptr<const LogitsBlock> block;
-  std::size_t row = 0;
+  std::size_t first = 0;  ///< of the block's rows
+  std::size_t count = 1;
 };
 
 struct StepFailure {
@@ -164,7 +171,7 @@ struct StepFailure {
 
 using GeneratorActor =
     caf::typed_actor<caf::reacts_to<Assignment>, caf::reacts_to<Credit>, caf::reacts_to<Abandon>,
-                     caf::reacts_to<LogitsRow>, caf::reacts_to<StepFailure>, caf::reacts_to<Quit>>;
+                     caf::reacts_to<LogitsRows>, caf::reacts_to<StepFailure>, caf::reacts_to<Quit>>;
 
 }  // namespace troupe
 
@@ -183,5 +190,5 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StepTick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Assignment)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Credit)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Abandon)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::LogitsRow)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::LogitsRows)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StepFailure)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace troupe {
 
@@ -12,11 +13,13 @@ std::size_t StepBudget::bucket_of(std::size_t rows) {
 void StepBudget::observe(std::size_t rows, Duration time) {
   std::optional<Bucket>& bucket = buckets_[bucket_of(rows)];
   if (!bucket) {
-    bucket = Bucket{static_cast<double>(rows), time.count()};
+    bucket = Bucket{static_cast<double>(rows), time.count(), true};
     return;
   }
+  // The first of a size may have paid for what is done once: memory, threads that slept.
+  const bool was_slow = std::exchange(bucket->fresh, false) && time.count() < bucket->seconds;
   // New steps count for an eighth: contexts grow, and other work on the machine comes and goes.
-  constexpr double share = 0.125;
+  const double share = was_slow ? 1 : 0.125;
   bucket->rows += share * (static_cast<double>(rows) - bucket->rows);
   bucket->seconds += share * (time.count() - bucket->seconds);
 }
@@ -37,6 +40,14 @@ std::optional<StepBudget::Duration> StepBudget::expect(std::size_t rows) const {
   if (above->rows == below->rows) return Duration(below->seconds);
   const double part = (wanted - below->rows) / (above->rows - below->rows);
   return Duration(below->seconds + part * (above->seconds - below->seconds));
+}
+
+double StepBudget::rows_seen() const {
+  double most = 0;
+  for (const auto& bucket : buckets_) {
+    if (bucket) most = bucket->rows;
+  }
+  return most;
 }
 
 std::size_t StepBudget::rows_for(std::size_t decodes) const {

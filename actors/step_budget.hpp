@@ -24,9 +24,14 @@ class StepBudget {
   /// nullopt before anything was.
   std::optional<Duration> expect(std::size_t rows) const;
 
+  /// The most rows, within a factor of two, whose step was measured.
+  double rows_seen() const;
+
   /// The most rows for a step with `decodes` decodes in it, themselves included. At least decodes + rows_min,
   /// so that prompts always move on, and at most rows_max.
   std::size_t rows_for(std::size_t decodes) const;
+
+  std::size_t rows_max() const noexcept { return rows_max_; }
 
   static constexpr std::size_t rows_min = 1;
   static constexpr Duration free_time{0.005};
@@ -36,6 +41,7 @@ class StepBudget {
   struct Bucket {
     double rows = 0;
     double seconds = 0;
+    bool fresh = true;  // of one step only
   };
   static std::size_t bucket_of(std::size_t rows);
 

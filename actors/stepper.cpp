@@ -50,6 +50,7 @@ class ModelStepper final : public Stepper {
   bool open(SequenceId id, std::size_t tokens_max) override { return cache_.open(id, tokens_max); }
   void close(SequenceId id) override { cache_.close(id); }
   std::size_t length(SequenceId id) const override { return cache_.length(id); }
+  void truncate(SequenceId id, std::size_t length) override { cache_.truncate(id, length); }
   std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens) override {
     return cache_.reuse_prefix(id, tokens);
   }

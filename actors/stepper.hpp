@@ -21,6 +21,8 @@ class Stepper {
   /// Frees the sequence at once; unknown ids are ignored.
   virtual void close(SequenceId id) = 0;
   virtual std::size_t length(SequenceId id) const = 0;
+  /// Takes back what the sequence holds beyond `length` positions, none of which was remembered.
+  virtual void truncate(SequenceId id, std::size_t length) = 0;
 
   /// Gives an empty sequence what is known of the beginning of `tokens`, never all of it; returns its length.
   /// A stepper that keeps no prefixes knows nothing.

@@ -5,8 +5,12 @@
 
 namespace troupe {
 
+std::size_t StopRule::left() const noexcept {
+  return std::min<std::size_t>(options_.max_tokens, room_) - tokens_;
+}
+
 std::optional<FinishReason> StopRule::due() const {
-  if (tokens_ >= options_.max_tokens || tokens_ >= room_) return FinishReason::length;
+  if (left() == 0) return FinishReason::length;
   return std::nullopt;
 }
 

@@ -33,6 +33,9 @@ class StopRule {
 
   std::size_t tokens() const noexcept { return tokens_; }
 
+  /// How many more tokens the answer may have.
+  std::size_t left() const noexcept;
+
  private:
   std::string hold_back_stop_prefix();
   std::optional<std::size_t> find_stop() const;

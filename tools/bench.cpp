@@ -162,6 +162,7 @@ void declare(CommandLine& command_line, BenchFlags& flags) {
                         return {};
                       });
   flags.engine.declare(command_line);
+  flags.engine.declare_draft_tokens(command_line);
   command_line.whole("--pool", "generators at once; default: the most clients of a --concurrency, else 8", 1,
                      parallel_max, flags.pool);
   command_line.whole("--queue", "requests that may wait; default: 1024", 1, 1U << 20,

@@ -51,6 +51,7 @@ void declare(CommandLine& command_line, ChatFlags& flags) {
   flags.answer.declare(command_line, "answer number i, from 0, uses N + i; default: another each time");
   flags.engine.declare(command_line);
   flags.engine.declare_prefix_cache(command_line);
+  flags.engine.declare_draft_tokens(command_line);
 }
 
 std::string banner(const Engine& engine, std::size_t columns) {

@@ -361,4 +361,14 @@ void EngineFlags::declare_prefix_cache(CommandLine& command_line) {
                     [this] { options.prefix_cache = false; });
 }
 
+void EngineFlags::declare_draft_tokens(CommandLine& command_line) {
+  constexpr std::uint32_t drafts_max = 64;  // what the engine takes
+  command_line.whole(
+      "--draft-tokens",
+      "tokens to guess ahead where a text repeats itself, 0 to 64, 0 for none; changes the speed "
+      "only; default: " +
+          std::to_string(options.draft_tokens_max),
+      0, drafts_max, options.draft_tokens_max);
+}
+
 }  // namespace troupe::tools

@@ -87,7 +87,7 @@ struct AnswerFlags {
   void declare(CommandLine& command_line, const std::string& seed_help);
 };
 
-/// --threads, --context, --kv-type, --no-prefix-cache.
+/// --threads, --context, --kv-type, --no-prefix-cache, --draft-tokens.
 struct EngineFlags {
   EngineOptions options;
 
@@ -98,6 +98,7 @@ struct EngineFlags {
   void declare_kv_type(CommandLine& command_line);
   /// Where requests run through an engine.
   void declare_prefix_cache(CommandLine& command_line);
+  void declare_draft_tokens(CommandLine& command_line);
 };
 
 /// The largest --parallel: each is a KV cache of its own.

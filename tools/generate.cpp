@@ -92,6 +92,7 @@ void declare(CommandLine& command_line, GenerateFlags& flags) {
   flags.answer.declare(command_line, "prompt number i, from 0, uses N + i; default 0");
   flags.engine.declare(command_line);
   flags.engine.declare_prefix_cache(command_line);
+  flags.engine.declare_draft_tokens(command_line);
   command_line.whole("--parallel", "prompts in flight at once, 1 to 1024; default 8; changes no text", 1,
                      parallel_max, flags.parallel);
   command_line.whole("--deadline-ms", "end all answers after N ms, with what they have then", 1,

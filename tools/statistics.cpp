@@ -35,13 +35,18 @@ std::string describe_answer(const Generation& answer) {
 
 std::string describe_engine(const EngineStats& stats) {
   const double steps = stats.steps > 0 ? static_cast<double>(stats.steps) : 1;
+  const std::string drafts = stats.draft_tokens == 0
+                                 ? std::string()
+                                 : "engine: " + std::to_string(stats.draft_tokens_accepted) + " of " +
+                                       counted(stats.draft_tokens, "guessed token") + " accepted\n";
   return "engine: " + counted(stats.requests_admitted, "request") + ", " +
          std::to_string(stats.prompt_tokens) + " prompt + " + std::to_string(stats.completion_tokens) +
          " answer tokens, " + counted(stats.generators, "generator") +
          "\nengine: " + std::to_string(stats.steps) + " forward passes of " +
          fixed_decimals(static_cast<double>(stats.step_rows) / steps, 2) + " rows and " +
          fixed_decimals(stats.step_seconds * 1000 / steps, 3) + " ms on average, KV pages " + "at most " +
-         std::to_string(stats.kv_pages_peak) + " of " + std::to_string(stats.kv_pages_total) + " in use\n";
+         std::to_string(stats.kv_pages_peak) + " of " + std::to_string(stats.kv_pages_total) + " in use\n" +
+         drafts;
 }
 
 }  // namespace troupe::tools

@@ -33,10 +33,13 @@ struct EngineStats {
   std::uint64_t completion_tokens = 0;
   std::uint64_t prompt_tokens_asked = 0;   ///< of sequences that began, replays included
   std::uint64_t prompt_tokens_reused = 0;  ///< of them, not computed, because the prefix cache had them
-  std::uint64_t steps = 0;                 ///< forward passes
-  std::uint64_t step_rows = 0;             ///< rows in all of them; step_rows / steps is the mean batch
-  double step_seconds = 0;                 ///< time spent in them
-  double step_gap_seconds = 0;             ///< time spent between them while requests ran: see step_gap
+  std::uint64_t draft_tokens = 0;          ///< guessed tokens that were computed
+  std::uint64_t draft_tokens_accepted =
+      0;                        ///< of them, those that were right: tokens that cost no step of their own
+  std::uint64_t steps = 0;      ///< forward passes
+  std::uint64_t step_rows = 0;  ///< rows in all of them; step_rows / steps is the mean batch
+  double step_seconds = 0;      ///< time spent in them
+  double step_gap_seconds = 0;  ///< time spent between them while requests ran: see step_gap
   std::uint64_t kv_pages_total = 0;
   std::uint64_t kv_pages_used = 0;
   std::uint64_t kv_pages_peak = 0;  ///< the largest kv_pages_used so far

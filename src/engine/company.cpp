@@ -43,9 +43,10 @@ RouterConfig router_config(caf::actor_system& system, const Company& company, bo
   router.options = options;
   router.kv_pages_max = company.resolved.kv_pages_max;
   router.quits_when_failed = router_quits_when_failed;
-  router.make_generator = [&system, model = company.model, context_tokens = options.context_tokens] {
-    return spawn_generator(system, model, context_tokens);
-  };
+  router.make_generator =
+      [&system, config = GeneratorConfig{company.model, options.context_tokens, options.draft_tokens_max}] {
+        return spawn_generator(system, config);
+      };
   BatcherConfig batcher;
   batcher.counters = company.counters;
   batcher.step_tokens_max = options.step_tokens_max;

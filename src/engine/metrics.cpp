@@ -70,6 +70,7 @@ std::string to_json(const Metrics& metrics) {
         {"refused", json_counts(metrics.refusals_by_code)}}},
       {"tokens", {{"prompt", s.prompt_tokens}, {"generation", s.completion_tokens}}},
       {"prefix_cache", {{"queries", s.prompt_tokens_asked}, {"hits", s.prompt_tokens_reused}}},
+      {"spec_decode", {{"draft_tokens", s.draft_tokens}, {"accepted_tokens", s.draft_tokens_accepted}}},
       {"kv_pages", {{"total", s.kv_pages_total}, {"used", s.kv_pages_used}, {"peak", s.kv_pages_peak}}},
       {"generators", s.generators},
       {"preemptions", s.preemptions},

@@ -32,6 +32,7 @@ Status check_ranges(const EngineOptions& o) {
     return Error{Errc::bad_argument,
                  "step_stretch_max is " + std::to_string(o.step_stretch_max) + "; expected 1 to 1000000", 0};
   }
+  TROUPE_TRY_STATUS(in_range("draft_tokens_max", o.draft_tokens_max, 0, 64));
   TROUPE_TRY_STATUS(in_range("stream_window_tokens", o.stream_window_tokens, 1, 1U << 20));
   TROUPE_TRY_STATUS(in_range("straggler_wait_us", o.straggler_wait_us, 0, 1'000'000));
   TROUPE_TRY_STATUS(in_range("reader_stall_ms_max", o.reader_stall_ms_max, 0, 86'400'000));

@@ -84,6 +84,21 @@ void KvCache::append(SequenceId id, std::size_t count) {
   sequence.length += count;
 }
 
+void KvCache::truncate(SequenceId id, std::size_t length) {
+  Sequence& sequence = at(id);
+  TROUPE_CHECK(length <= sequence.length && length >= sequence.tokens.size());
+  while (sequence.page_ids.size() > pages_for(length)) {
+    TROUPE_CHECK(pages_[sequence.page_ids.back()].sequences == 1);
+    let_go(sequence.page_ids.back());
+    ++reserved_;
+    sequence.page_ids.pop_back();
+    sequence.addresses.pop_back();
+  }
+  // The next position is written into this one.
+  TROUPE_CHECK(length % page_tokens == 0 || pages_[sequence.page_ids.back()].sequences == 1);
+  sequence.length = length;
+}
+
 std::size_t KvCache::reuse_prefix(SequenceId id, std::span<const Token> tokens) {
   Sequence& sequence = at(id);
   TROUPE_CHECK(sequence.length == 0 && sequence.page_ids.empty());

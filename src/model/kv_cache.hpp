@@ -60,6 +60,11 @@ class KvCache {
   /// as stored; the caller writes them before it reads.
   void append(SequenceId id, std::size_t count);
 
+  /// Takes back what the sequence holds beyond its first `length` positions; the pages that this frees stay
+  /// promised to it. Neither what is remembered nor what is shared with others can be taken back, since
+  /// others may read it (checked).
+  void truncate(SequenceId id, std::size_t length);
+
   /// The sequence's pages, in order; valid until the next call that is not const.
   const std::vector<std::byte*>& pages(SequenceId id) const { return at(id).addresses; }
 

@@ -27,6 +27,12 @@ void ToyStepper::close(SequenceId id) {
   ledger_->open.erase(id);
 }
 
+void ToyStepper::truncate(SequenceId id, std::size_t length) {
+  auto& tokens = ledger_->open.at(id);
+  TROUPE_CHECK(length <= tokens.size());
+  tokens.resize(length);
+}
+
 std::size_t ToyStepper::pages_used() const {
   std::size_t pages = 0;
   for (const auto& [id, tokens] : ledger_->open) pages += KvCache::pages_for(tokens.size());
@@ -58,6 +64,7 @@ std::shared_ptr<const LogitsBlock> ToyStepper::run(const StepBatch& batch) {
     for (const Token token : tokens) hash = (hash ^ static_cast<std::uint64_t>(token)) * 1099511628211U;
     float* out = logits->values.data() + logits->rows++ * vocab_;
     for (std::size_t i = 0; i < vocab_; ++i) out[i] = static_cast<float>(8 * uniform_at(hash, i));
+    if (ledger_->habit != 0) out[3 + static_cast<std::size_t>(row.token + 1) % ledger_->habit] += 8;
     // Ends of text come, but seldom.
     out[1] = out[2] = 3;
   }
@@ -150,8 +157,9 @@ World::World(EngineOptions options, std::size_t kv_pages_max)
   router_config.counters = counters;
   router_config.options = options;
   router_config.kv_pages_max = kv_pages_max;
-  router_config.make_generator = [this, context = options.context_tokens] {
-    generators.push_back(spawn_generator(system_->actors, model, context));
+  router_config.make_generator = [this, options] {
+    generators.push_back(
+        spawn_generator(system_->actors, {model, options.context_tokens, options.draft_tokens_max}));
     return generators.back();
   };
   router_config.make_batcher = [this, batcher_config](std::shared_ptr<StepLease> lease) {

@@ -23,6 +23,8 @@ struct Ledger {
   std::map<SequenceId, std::vector<Token>> open;  // sequences and what they hold
   int steppers = 0;
   std::uint64_t steps = 0;
+  /// Texts of so many tokens that follow one another in a circle, mostly. 0: of all tokens, at random.
+  std::size_t habit = 0;
   std::size_t rows_max = 0;                      // of one step
   std::vector<std::size_t> step_sequences;       // of each step
   std::function<bool(const StepBatch&)> fails;   // whether a step throws
@@ -38,6 +40,7 @@ class ToyStepper final : public Stepper {
   bool open(SequenceId id, std::size_t tokens_max) override;
   void close(SequenceId id) override;
   std::size_t length(SequenceId id) const override { return ledger_->open.at(id).size(); }
+  void truncate(SequenceId id, std::size_t length) override;
   std::size_t pages_used() const override;
   std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override;
 

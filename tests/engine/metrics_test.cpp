@@ -166,6 +166,9 @@ TEST_CASE("an engine's metrics add up to what was asked of it", "[metrics]") {
   CHECK(samples.at("troupe_request_success_total" + label + ",finished_reason=\"length\"}") == 3);
   CHECK(samples.at("troupe_requests_refused_total" + label + ",code=\"context_exceeded\"}") == 1);
   CHECK(samples.at("troupe_time_to_first_token_seconds_count" + label + "}") == 4);
+  CHECK(samples.at("troupe_spec_decode_num_draft_tokens_total" + label + "}") == m.stats.draft_tokens);
+  CHECK(samples.at("troupe_spec_decode_num_accepted_tokens_total" + label + "}") ==
+        m.stats.draft_tokens_accepted);
   // Bounds that dashboards made for vLLM ask for.
   for (const char* bound : {"0.001", "1.0", "2560.0", "+Inf"})
     CHECK(samples.count("troupe_time_to_first_token_seconds_bucket" + label + ",le=\"" + bound + "\"}") == 1);

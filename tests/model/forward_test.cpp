@@ -132,6 +132,29 @@ TEST_CASE("logits have the same bits alone, batched, joined midway, chunked, for
     CHECK(all_same(bench.step(8, std::span(tokens).subspan(64)), 64));
   }
 
+  SECTION("behind guesses that were wrong and were taken back, and as guesses that were right") {
+    Bench bench(model, 2, kv);
+    const auto wrong = prompt(9, 100);
+    bench.step(7, std::span(tokens).first(40));
+    bench.cache.remember(7, std::span(tokens).first(40));
+    bench.cache.close(7);
+    REQUIRE(bench.cache.open(8, 256));
+    std::size_t length = bench.cache.reuse_prefix(8, tokens);
+    REQUIRE(length == 32);
+    // One token that is known and up to 39 guesses, of which the first few are right.
+    for (std::size_t step = 0; length < tokens.size(); ++step) {
+      const std::size_t right = std::min(step * 5 % 7, tokens.size() - length - 1);
+      std::vector<Token> rows(tokens.begin() + static_cast<std::ptrdiff_t>(length),
+                              tokens.begin() + static_cast<std::ptrdiff_t>(length + 1 + right));
+      rows.insert(rows.end(), wrong.begin(), wrong.begin() + static_cast<std::ptrdiff_t>(step * 11 % 40));
+      auto logits = bench.step(8, rows);
+      logits.resize(1 + right);
+      REQUIRE(all_same(logits, length));
+      length += logits.size();
+      bench.cache.truncate(8, length);
+    }
+  }
+
   SECTION("from another sequence's pages") {
     Bench bench(model, 2, kv);
     bench.step(7, std::span(tokens).first(90));

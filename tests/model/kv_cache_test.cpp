@@ -176,3 +176,42 @@ TEST_CASE("two sequences that compute the same at the same time do not disturb e
   CHECK(cache.pages_kept() == 2);
   CHECK(cache.pages_used() == 0);
 }
+
+TEST_CASE("what is taken back makes room for others at once, and stays promised to its sequence", "[model]") {
+  KvCache cache(small_config(), KvType::f32, 5);
+  REQUIRE(cache.open(1, 128));
+  cache.append(1, 100);
+  REQUIRE(cache.open(2, 32));
+  cache.truncate(1, 33);
+  CHECK(cache.length(1) == 33);
+  CHECK(cache.pages(1).size() == 2);
+  CHECK(cache.pages_used() == 2);
+  CHECK(cache.pages_available() == 0);
+  CHECK_FALSE(cache.open(3, 1));
+  cache.truncate(1, 32);
+  CHECK(cache.pages(1).size() == 1);
+  cache.append(2, 32);
+  cache.append(1, 96);
+  CHECK(cache.pages_used() == 5);
+  cache.truncate(1, 0);
+  cache.close(1);
+  cache.close(2);
+  CHECK(cache.pages_used() == 0);
+  CHECK(cache.pages_available() == 5);
+}
+
+TEST_CASE("pages that were taken back are known to nobody, and those before them to all", "[model]") {
+  KvCache cache(small_config(), KvType::f32, 16);
+  const auto tokens = text(1, 100);
+  REQUIRE(cache.open(1, 128));
+  cache.append(1, 100);  // of which the last 60 are guesses
+  cache.remember(1, std::span(tokens).first(40));
+  cache.truncate(1, 40);
+  CHECK(run(cache, 2, tokens) == 32);
+  cache.append(1, 60);
+  cache.remember(1, std::span(tokens).subspan(40, 30));
+  CHECK(cache.length(1) == 100);
+  CHECK(run(cache, 3, tokens) == 96);  // the second sequence's
+  CHECK(cache.pages(3)[2] == cache.pages(2)[2]);
+  CHECK(cache.pages(3)[0] == cache.pages(1)[0]);
+}

@@ -36,6 +36,9 @@ struct PlannedRequest {
 struct Scenario {
   EngineOptions options;
   std::size_t kv_pages_max = 0;
+  /// Answers are of so many tokens that follow one another in a circle, mostly, so that drafts are right more
+  /// often than not. 0: of all tokens, at random.
+  std::size_t habit = 0;
   std::vector<PlannedRequest> requests;  ///< by arrival
   SimTime step_time{};                   ///< of a step, and of each row in it
   SimTime row_time{};

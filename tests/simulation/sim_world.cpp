@@ -70,6 +70,7 @@ SimWorld::SimWorld(const Scenario& scenario, const std::shared_ptr<const Model>&
   state_->watch->during = [&observer](const SimStepper& stepper, const StepBatch& batch) {
     observer.within_step(stepper, batch);
   };
+  state_->watch->remembered = [&observer](std::span<const Token> text) { observer.remembered(text); };
   state_->sink = state_->system.spawn([&observer](StreamReader::pointer) -> StreamReader::behavior_type {
     return {
         [&observer](const StreamToken& m) { observer.token(m); },
@@ -95,7 +96,7 @@ RouterConfig SimWorld::State::router_config(const std::shared_ptr<const Model>& 
   batcher.prefix_cache = o.prefix_cache;
   batcher.detached = false;
   batcher.make_stepper = [this, vocab = model->info().vocab_size] {
-    return std::make_unique<SimStepper>(watch, scenario.kv_pages_max, vocab);
+    return std::make_unique<SimStepper>(watch, scenario.kv_pages_max, vocab, scenario.habit);
   };
   RouterConfig made;
   made.model = model;
@@ -103,7 +104,8 @@ RouterConfig SimWorld::State::router_config(const std::shared_ptr<const Model>& 
   made.options = o;
   made.kv_pages_max = scenario.kv_pages_max;
   made.make_generator = [this, model] {
-    generators.push_back(spawn_generator(system, model, scenario.options.context_tokens));
+    const EngineOptions& options = scenario.options;
+    generators.push_back(spawn_generator(system, {model, options.context_tokens, options.draft_tokens_max}));
     return generators.back();
   };
   made.make_batcher = [this, batcher](std::shared_ptr<StepLease> lease) mutable {

@@ -32,6 +32,8 @@ class SimObserver {
   virtual void before_start() = 0;
   /// Within each step before it computes; may throw, which fails the step, and let time pass.
   virtual void within_step(const SimStepper& stepper, const StepBatch& batch) = 0;
+  /// Others may share the beginning of a text from now on, as far as this.
+  virtual void remembered(std::span<const Token> text) = 0;
   /// Nobody but a batcher in a step, or a generator that is held, has anything to handle.
   virtual void instant() = 0;
 };

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 #include <stdexcept>
 
 #include "simulation/sim_world.hpp"
@@ -47,10 +48,13 @@ class Simulation final : private SimObserver {
   void between_messages() override;
   void before_start() override;
   void within_step(const SimStepper& stepper, const StepBatch& batch) override;
-  bool suspect(const SimStepper& stepper, const StepBatch& batch, bool ask);
+  using Texts = std::map<SequenceId, std::vector<Token>>;
+  static Texts certain_texts(const SimStepper& stepper, const StepBatch& batch);
+  bool suspect(const Texts& texts, bool ask);
   bool may_die() const { return deaths_ < deaths_max || scenario_.tight_budgets; }
 
   // ---- checks ----
+  void remembered(std::span<const Token> text) override;
   void instant() override;
   void check_cache();
 
@@ -205,11 +209,15 @@ void Simulation::within_step(const SimStepper& stepper, const StepBatch& batch) 
   SimTime time = scenario_.step_time + scenario_.row_time * batch.rows.size();
   const bool poisoned = std::any_of(batch.rows.begin(), batch.rows.end(),
                                     [](const StepRow& row) { return row.token == poison; });
+  const Texts texts = certain_texts(stepper, batch);
+  for (const auto& [sequence, text] : texts) {
+    if (!check_.is_promised(text)) violation("a step goes on with a text that is no request's");
+  }
   const bool fails = draws_.chance(scenario_.step_fails);
   const bool hangs = draws_.chance(scenario_.step_hangs) && steps_hanging_ < 2 && may_die() &&
                      scenario_.options.step_stall_ms_max != 0;
-  const bool mishap = poisoned || ((fails || hangs) && !suspect(stepper, batch, true));
-  if (mishap) suspect(stepper, batch, false);
+  const bool mishap = poisoned || ((fails || hangs) && !suspect(texts, true));
+  if (mishap) suspect(texts, false);
   const bool hanging = mishap && hangs;
   check_.trace("a step of " + std::to_string(batch.rows.size()) + " rows" +
                (hanging  ? " hangs"
@@ -230,24 +238,27 @@ void Simulation::within_step(const SimStepper& stepper, const StepBatch& batch) 
   throw std::runtime_error("the step was told to fail");
 }
 
-/// Whether one of the streams that may take part in the step is suspected of breaking steps already: a second
-/// mishap would be held against it. Else, unless only asked, they are now.
-bool Simulation::suspect(const SimStepper& stepper, const StepBatch& batch, bool ask) {
-  std::map<SequenceId, std::vector<Token>> texts;
+/// The texts of the step's sequences, up to the first row that wants logits: what is behind it are guesses.
+Simulation::Texts Simulation::certain_texts(const SimStepper& stepper, const StepBatch& batch) {
+  Texts texts;
+  std::set<SequenceId> complete;
   for (const StepRow& row : batch.rows) {
+    if (complete.count(row.sequence) != 0) continue;
     const auto [text, fresh] = texts.try_emplace(row.sequence);
     if (fresh) text->second = stepper.stored(row.sequence);
     text->second.push_back(row.token);
+    if (row.wants_logits) complete.insert(row.sequence);
   }
+  return texts;
+}
+
+/// Whether one of the streams that may take part in the step is suspected of breaking steps already: a second
+/// mishap would be held against it. Else, unless only asked, they are now.
+bool Simulation::suspect(const Texts& texts, bool ask) {
   for (auto& [tag, stream] : check_.streams()) {
-    const bool runs = stream.id != 0 || !stream.refused;
-    const bool fits = stream.plan->work->prompt.size() < scenario_.options.context_tokens;
-    if (stream.ended || !runs || !fits || stream.plan->poisoned) continue;
-    std::vector<Token> whole = stream.plan->work->prompt;
-    const auto& answer = check_.solo(stream).tokens;
-    whole.insert(whole.end(), answer.begin(), answer.end());
+    if (stream.ended || !check_.may_run(stream) || stream.plan->poisoned) continue;
     for (const auto& [sequence, text] : texts) {
-      if (text.size() > whole.size() || !std::equal(text.begin(), text.end(), whole.begin())) continue;
+      if (!check_.is_text_of(stream, text)) continue;
       if (ask && stream.suspected) return true;
       if (!ask) stream.suspected = true;
     }
@@ -256,6 +267,10 @@ bool Simulation::suspect(const SimStepper& stepper, const StepBatch& batch, bool
 }
 
 // ---- checks ----
+
+void Simulation::remembered(std::span<const Token> text) {
+  if (!check_.is_promised(text)) violation("a text is remembered that is no request's");
+}
 
 void Simulation::instant() {
   check_.instant(now(), world_.counters());
@@ -294,6 +309,8 @@ Tally Simulation::run() {
     if (now() - begin_ > 600s) violation("the router does not end");
   }
   world_.finish([this] { check_.finished(world_.counters()); });
+  check_.tally.drafts = world_.counters().draft_tokens;
+  check_.tally.drafts_accepted = world_.counters().draft_tokens_accepted;
   return check_.tally;
 }
 

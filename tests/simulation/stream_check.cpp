@@ -23,6 +23,7 @@ Tally& Tally::operator+=(const Tally& o) {
   poisoned += o.poisoned, faulted += o.faulted;
   generators_killed += o.generators_killed, batchers_killed += o.batchers_killed;
   steps += o.steps, steps_failed += o.steps_failed, steps_hung += o.steps_hung;
+  drafts += o.drafts, drafts_accepted += o.drafts_accepted;
   shares_compared += o.shares_compared;
   trace = trace * 31 + o.trace;
   return *this;
@@ -179,7 +180,29 @@ void StreamCheck::started(Stream& stream) {
 const SoloAnswer& StreamCheck::solo(const Stream& stream) {
   const auto found = solos_.find(stream.tag);
   if (found != solos_.end()) return found->second;
-  return solos_[stream.tag] = solo_answer(model_, *stream.plan->work, scenario_.options.context_tokens);
+  return solos_[stream.tag] =
+             solo_answer(model_, *stream.plan->work, scenario_.options.context_tokens, scenario_.habit);
+}
+
+bool StreamCheck::may_run(const Stream& stream) const {
+  return (stream.id != 0 || !stream.refused) &&
+         stream.plan->work->prompt.size() < scenario_.options.context_tokens;
+}
+
+bool StreamCheck::is_text_of(const Stream& stream, std::span<const Token> text) {
+  std::vector<Token>& whole = wholes_[stream.tag];
+  if (whole.empty()) {
+    whole = stream.plan->work->prompt;
+    const auto& answer = solo(stream).tokens;
+    whole.insert(whole.end(), answer.begin(), answer.end());
+  }
+  return text.size() <= whole.size() && std::equal(text.begin(), text.end(), whole.begin());
+}
+
+bool StreamCheck::is_promised(std::span<const Token> text) {
+  return std::any_of(streams_.begin(), streams_.end(), [&](const auto& entry) {
+    return may_run(entry.second) && is_text_of(entry.second, text);
+  });
 }
 
 void StreamCheck::check_tokens(const Stream& stream, bool whole, const std::string& how) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct Tally {
   std::uint64_t requests = 0, refused = 0, tokens = 0;
   std::uint64_t finished = 0, cancelled = 0, late = 0, stalled = 0, poisoned = 0, faulted = 0;
   std::uint64_t generators_killed = 0, batchers_killed = 0, steps = 0, steps_failed = 0, steps_hung = 0;
+  std::uint64_t drafts = 0, drafts_accepted = 0;
   std::uint64_t shares_compared = 0;
   std::uint64_t trace = 0;  ///< a hash of every event and its time
 
@@ -75,6 +77,12 @@ class StreamCheck {
   TimePoint last_event() const { return last_event_; }
   const SoloAnswer& solo(const Stream& stream);
 
+  bool may_run(const Stream& stream) const;
+  /// Whether prompt and answer of the stream begin with `text`; only if it may run.
+  bool is_text_of(const Stream& stream, std::span<const Token> text);
+  /// Whether those of any stream do.
+  bool is_promised(std::span<const Token> text);
+
   Tally tally;
 
  private:
@@ -88,6 +96,7 @@ class StreamCheck {
   Trace trace_;
   std::map<StreamTag, Stream> streams_;
   std::map<StreamTag, SoloAnswer> solos_;
+  std::map<StreamTag, std::vector<Token>> wholes_;  // prompt and solo answer
   ShareCheck shares_;
   std::size_t alive_ = 0;
   std::optional<TimePoint> drain_deadline_;

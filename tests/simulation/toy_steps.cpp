@@ -1,5 +1,6 @@
 #include "simulation/toy_steps.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -26,7 +27,7 @@ std::byte* place_of(const std::vector<std::byte*>& pages, std::size_t position) 
   return pages[position / page_tokens] + position % page_tokens * sizeof(Token);
 }
 
-void toy_logits(std::span<const Token> tokens, std::span<float> out) {
+void toy_logits(std::span<const Token> tokens, std::size_t habit, std::span<float> out) {
   std::uint64_t hash = 1469598103934665603U;
   for (const Token token : tokens) hash = (hash ^ static_cast<std::uint64_t>(token)) * 1099511628211U;
   for (std::size_t i = 0; i < out.size(); ++i) {
@@ -35,14 +36,16 @@ void toy_logits(std::span<const Token> tokens, std::span<float> out) {
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
     out[i] = static_cast<float>(z >> 40) * (8.0F / (1U << 24));
   }
+  if (habit != 0) out[3 + static_cast<std::size_t>(tokens.back() + 1) % habit] += 7;
   if (hash >> 32 & 1 && (hash >> 33) % 32 == 0) out[end_of_text] = 12;
   out[poison] = -std::numeric_limits<float>::infinity();
 }
 
 }  // namespace
 
-SimStepper::SimStepper(std::shared_ptr<StepperWatch> watch, std::size_t pages_max, std::size_t vocab)
-    : watch_(std::move(watch)), vocab_(vocab), cache_(cache_shape(), KvType::f32, pages_max) {
+SimStepper::SimStepper(std::shared_ptr<StepperWatch> watch, std::size_t pages_max, std::size_t vocab,
+                       std::size_t habit)
+    : watch_(std::move(watch)), vocab_(vocab), habit_(habit), cache_(cache_shape(), KvType::f32, pages_max) {
   watch_->alive.insert(this);
 }
 
@@ -59,6 +62,23 @@ bool SimStepper::open(SequenceId id, std::size_t tokens_max) {
 void SimStepper::close(SequenceId id) {
   cache_.close(id);
   tokens_max_.erase(id);
+  remembered_.erase(id);
+}
+
+std::size_t SimStepper::reuse_prefix(SequenceId id, std::span<const Token> tokens) {
+  const std::size_t length = cache_.reuse_prefix(id, tokens);
+  if (length != 0) remembered_[id] = length;
+  return length;
+}
+
+void SimStepper::remember(SequenceId id, std::span<const Token> tokens) {
+  cache_.remember(id, tokens);
+  std::size_t& known = remembered_[id];
+  const std::vector<Token> text = stored(id);
+  TROUPE_CHECK(known + tokens.size() <= text.size());
+  TROUPE_CHECK(std::equal(tokens.begin(), tokens.end(), text.begin() + static_cast<std::ptrdiff_t>(known)));
+  known += tokens.size();
+  watch_->remembered(std::span(text).first(known));
 }
 
 std::shared_ptr<const LogitsBlock> SimStepper::run(const StepBatch& batch) {
@@ -74,7 +94,7 @@ std::shared_ptr<const LogitsBlock> SimStepper::run(const StepBatch& batch) {
     cache_.append(row.sequence, 1);
     std::memcpy(place_of(cache_.pages(row.sequence), row.position), &row.token, sizeof row.token);
     if (!row.wants_logits) continue;
-    toy_logits(stored(row.sequence), {logits->values.data() + logits->rows++ * vocab_, vocab_});
+    toy_logits(stored(row.sequence), habit_, {logits->values.data() + logits->rows++ * vocab_, vocab_});
   }
   return logits;
 }
@@ -110,7 +130,8 @@ std::string SimStepper::audit() const {
   return {};
 }
 
-SoloAnswer solo_answer(const Model& model, const Work& work, std::uint32_t context_tokens) {
+SoloAnswer solo_answer(const Model& model, const Work& work, std::uint32_t context_tokens,
+                       std::size_t habit) {
   SoloAnswer answer;
   Sampler sampler(work.options.sampling);
   StopRule rule(model.tokenizer(), work.options, context_tokens - work.prompt.size());
@@ -122,7 +143,7 @@ SoloAnswer solo_answer(const Model& model, const Work& work, std::uint32_t conte
   std::vector<Token> tokens = work.prompt;
   std::vector<float> logits(model.info().vocab_size);
   for (;;) {
-    toy_logits(tokens, logits);
+    toy_logits(tokens, habit, logits);
     const Token token = sampler.sample(logits, work.prompt.size() + rule.tokens()).value();
     const StopRule::Outcome outcome = rule.push(token);
     if (outcome.emit) {

@@ -27,11 +27,14 @@ struct StepperWatch {
   std::set<const SimStepper*> alive;
   /// Called within each step before it computes; may throw, which fails the step, and let time pass.
   std::function<void(const SimStepper&, const StepBatch&)> during;
+  /// Called with the beginning of a text whenever others may share more of it from then on.
+  std::function<void(std::span<const Token>)> remembered;
 };
 
 class SimStepper final : public Stepper {
  public:
-  SimStepper(std::shared_ptr<StepperWatch> watch, std::size_t pages_max, std::size_t vocab);
+  SimStepper(std::shared_ptr<StepperWatch> watch, std::size_t pages_max, std::size_t vocab,
+             std::size_t habit);
   ~SimStepper() override;
   SimStepper(const SimStepper&) = delete;
   SimStepper& operator=(const SimStepper&) = delete;
@@ -39,10 +42,9 @@ class SimStepper final : public Stepper {
   bool open(SequenceId id, std::size_t tokens_max) override;
   void close(SequenceId id) override;
   std::size_t length(SequenceId id) const override { return cache_.length(id); }
-  std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens) override {
-    return cache_.reuse_prefix(id, tokens);
-  }
-  void remember(SequenceId id, std::span<const Token> tokens) override { cache_.remember(id, tokens); }
+  void truncate(SequenceId id, std::size_t length) override { cache_.truncate(id, length); }
+  std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens) override;
+  void remember(SequenceId id, std::span<const Token> tokens) override;
   std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override;
   std::size_t pages_used() const override { return cache_.pages_used(); }
 
@@ -56,8 +58,10 @@ class SimStepper final : public Stepper {
  private:
   std::shared_ptr<StepperWatch> watch_;
   std::size_t vocab_;
+  std::size_t habit_;
   KvCache cache_;
   std::unordered_map<SequenceId, std::size_t> tokens_max_;  // of the open sequences
+  std::unordered_map<SequenceId, std::size_t> remembered_;  // of their tokens
 };
 
 /// What a request answers when nobody disturbs it: computed without any actor, batch or cache.
@@ -66,6 +70,6 @@ struct SoloAnswer {
   std::string text;
   FinishReason reason = FinishReason::stop;
 };
-SoloAnswer solo_answer(const Model& model, const Work& work, std::uint32_t context_tokens);
+SoloAnswer solo_answer(const Model& model, const Work& work, std::uint32_t context_tokens, std::size_t habit);
 
 }  // namespace troupe::test

@@ -14,6 +14,7 @@ class StepperShell : public Stepper {
   bool open(SequenceId id, std::size_t tokens_max) override { return real_->open(id, tokens_max); }
   void close(SequenceId id) override { real_->close(id); }
   std::size_t length(SequenceId id) const override { return real_->length(id); }
+  void truncate(SequenceId id, std::size_t length) override { real_->truncate(id, length); }
   std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens) override {
     return real_->reuse_prefix(id, tokens);
   }
