@@ -130,16 +130,13 @@ double measure_read_gb_s(ThreadPool& pool) {
   double best = 0;
   for (int repeat = 0; repeat < 5; ++repeat) {
     const auto begin = Clock::now();
-    pool.parallel_for(chunks, [&](std::size_t c, unsigned) {
-      // Four streams with prefetches: one alone leaves the memory idle between its misses.
-      constexpr std::size_t stream = chunk / 4, line = 16;
+    pool.parallel_for_runs(chunks, [&](std::size_t c, unsigned) {
+      // From one end to the other, asking well ahead: several streams are in each other's way.
+      constexpr std::size_t line = 16, ahead = 128 * line;
       std::uint32_t sum = 0;
-      for (std::size_t i = 0; i < stream; i += line) {
-        for (std::size_t s = 0; s < 4; ++s) {
-          const std::uint32_t* from = &memory[c * chunk + s * stream + i];
-          __builtin_prefetch(from + 32 * line);
-          for (std::size_t j = 0; j < line; ++j) sum += from[j];
-        }
+      for (const std::uint32_t *from = &memory[c * chunk], *end = from + chunk; from != end; from += line) {
+        __builtin_prefetch(from + ahead);
+        for (std::size_t j = 0; j < line; ++j) sum += from[j];
       }
       sums[c] = sum;
     });

@@ -28,11 +28,12 @@ std::size_t groups_of(std::size_t rows) {
   return (rows + group_rows - 1) / group_rows;
 }
 
-// Groups that a worker takes at a time: enough to keep several streams of weights under way, few enough that
-// a core that is busy elsewhere holds nobody up, and that the last ones leave nobody waiting for long.
-constexpr std::size_t chunk_groups_max = 4, chunks_per_thread = 9;
-// Activation rows per pass over the weights: their int8 form stays in the second-level cache.
-constexpr std::size_t pass_rows = 64;
+// Few rows: memory sets the pace. Groups that are taken at a time, for a few microseconds, lie one after the
+// other, and so do those that a thread takes one after the other.
+constexpr std::size_t few_rows = 8, chunk_bytes = 65536;
+// Many rows: arithmetic does. Rows per pass over the weights, and groups that share them in the nearest
+// cache; less of both where there would be too few parts for all threads to end at the same time.
+constexpr std::size_t pass_rows_max = 256, pass_rows_min = 64, chunk_groups_max = 4, parts_per_thread = 8;
 // Below this many multiplications a product is over before another thread would have joined.
 constexpr std::size_t serial_products = 16384;
 
@@ -42,12 +43,12 @@ struct Product {
   MatmulOperands operands;
   std::size_t groups = 0;
   std::size_t chunk_groups = 1;
-  std::size_t chunks = 0;
-  std::size_t passes = 0;
+  std::size_t pass_rows = pass_rows_max;
 
-  std::size_t tasks() const { return chunks * passes; }
+  std::size_t chunks() const { return (groups + chunk_groups - 1) / chunk_groups; }
+  std::size_t tasks() const { return chunks() * ((operands.x->rows() + pass_rows - 1) / pass_rows); }
   void run(std::size_t task) const {
-    const std::size_t group = task % chunks * chunk_groups, row = task / chunks * pass_rows;
+    const std::size_t group = task % chunks() * chunk_groups, row = task / chunks() * pass_rows;
     kernel->multiply(operands, {group, std::min(groups, group + chunk_groups), row,
                                 std::min(operands.x->rows(), row + pass_rows)});
   }
@@ -67,14 +68,14 @@ Product prepare(const MatmulTarget& target, Activations& x, ThreadPool& pool) {
       w.data(),       bytes_per_group(*product.kernel, w.cols()), w.rows(), w.cols(), &x, target.y,
       target.y_stride};
   product.groups = groups_of(w.rows());
-  // With few rows memory sets the pace, and several streams of weights are worth more than an even end.
-  product.chunk_groups = chunk_groups_max;
-  if (x.rows() >= 8) {
-    const std::size_t even = product.groups / (chunks_per_thread * pool.threads());
-    product.chunk_groups = std::clamp<std::size_t>(even, 1, chunk_groups_max);
+  if (x.rows() <= few_rows) {
+    product.chunk_groups = std::clamp<std::size_t>(chunk_bytes / product.operands.group_bytes, 1, 16);
+    return product;
   }
-  product.chunks = (product.groups + product.chunk_groups - 1) / product.chunk_groups;
-  product.passes = (x.rows() + pass_rows - 1) / pass_rows;
+  product.chunk_groups = chunk_groups_max;
+  const std::size_t parts = parts_per_thread * pool.threads();
+  while (product.chunk_groups > 2 && product.tasks() < parts) product.chunk_groups /= 2;
+  while (product.pass_rows > pass_rows_min && product.tasks() < parts) product.pass_rows /= 2;
   return product;
 }
 
@@ -140,7 +141,7 @@ void matmul(std::span<const MatmulTarget> targets, Activations& x, ThreadPool& p
   if (multiplications <= serial_products)
     for (std::size_t index = 0; index < tasks; ++index) task(index, 0);
   else
-    pool.parallel_for(tasks, task);
+    pool.parallel_for_runs(tasks, task);
 }
 
 void matmul(const PackedMatrix& w, Activations& x, float* y, std::size_t y_stride, ThreadPool& pool) {

@@ -17,7 +17,9 @@ namespace HWY_NAMESPACE {
 /// and `static FloatVector load(const Stored*)`, which loads `lanes` weights.
 template <class Weight>
 struct FloatKernel {
-  static constexpr std::size_t groups_max = 4;
+  // Two where there is room: a chain of additions alone would wait for itself. More would be too many streams
+  // for the memory.
+  static constexpr std::size_t groups_max = 2;
   // Sums, one group's weights and a broadcast value fit the registers: 32 of AVX3, 16 of AVX2.
 #if HWY_CAP_GE512
   static constexpr std::size_t sums_max = 24;
@@ -42,12 +44,17 @@ struct FloatKernel {
     const float* x = m.x->columns() + row;
     FloatVector sums[G][parts][T];
     clear_sums(sums);
-    for (std::size_t k = 0; k < cols; ++k, w += group_rows, x += rows) {
+    // Memory is asked for ahead: the rest of these groups, then the beginning of those that follow.
+    constexpr std::size_t ahead_cols = ahead_bytes / (group_rows * sizeof(Stored));
+    const Stored* ahead = w + ahead_cols * group_rows;
+    const std::size_t turn = cols > ahead_cols ? cols - ahead_cols : 0;
+    for (std::size_t k = 0; k < cols; ++k, w += group_rows, x += rows, ahead += group_rows) {
+      if (k == turn) ahead += (G - 1) * stride;
       FloatVector weights[G][parts];
       unroll<G * parts>([&](auto i) TROUPE_LAMBDA {
         constexpr std::size_t g = i / parts, p = i % parts;
         weights[g][p] = Weight::load(w + g * stride + p * lanes);
-        if constexpr (p == 0) __builtin_prefetch(w + g * stride + 32 * group_rows);
+        if constexpr (p == 0) __builtin_prefetch(ahead + g * stride);
       });
       unroll<T>([&](auto t) TROUPE_LAMBDA {
         const FloatVector value = hn::Set(d, x[t]);

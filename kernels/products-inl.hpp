@@ -15,21 +15,21 @@ namespace HWY_NAMESPACE {
 
 // ---- Products: what 32 columns of `lanes` rows and N activation rows add to the outputs. The weights are
 // scale * (code - Dot::zero) - min. Dot is UnsignedDot or SignedDot.
-//   scales                                      vectors of floats that go with a sub-block
-//   pieces                                      1, or 2 where each half of a sub-block has its own sum
-//   add<N>(dot, scale, x, terms, sums)          sums[t] += the product with activation block t < N; dot is a
-//   Dot, or
-//                                               a ReadyDot in its place
+//   scales                               vectors of floats that go with a sub-block
+//   pieces                               1, or 2 where each half of a sub-block has its own sum
+//   add<N>(dot, scale, x, terms, sums)   sums[t] += the product with activation block t < N; dot is a Dot,
+//                                        or in its place a ReadyDot or UnpackedDot. One with several groups
+//                                        of weights has scale[group][scales] and sums[group][N].
 
 template <class Dot, std::size_t N>
 HWY_INLINE void start_dots(const ActivationTerms* terms, IntVector* dots) {
-  unroll<N>([&](auto t) TROUPE_LAMBDA {
+  unroll<Dot::groups * N>([&](auto i) TROUPE_LAMBDA {
     if constexpr (Dot::zero == 0) {
-      dots[t] = hn::Zero(IntTag());
+      dots[i] = hn::Zero(IntTag());
     } else {
       constexpr int times = Dot::zero / 8;  // offset is -8 times the sum of x
       static_assert(Dot::zero % 8 == 0 && (times & (times - 1)) == 0);
-      dots[t] = hn::ShiftLeft<__builtin_ctz(times)>(hn::Set(IntTag(), terms[t].offset));
+      dots[i] = hn::ShiftLeft<__builtin_ctz(times)>(hn::Set(IntTag(), terms[i % N].offset));
     }
   });
 }
@@ -40,15 +40,16 @@ struct ScaleProduct {
   using Dot = Dot_;
   static constexpr std::size_t scales = 1, pieces = 1, rows_max = 16;
 
-  template <std::size_t N, class AnyDot>
+  template <std::size_t N, std::size_t scale_step = scales, class AnyDot>
   static HWY_INLINE void add(const AnyDot& dot, const FloatVector* scale, const std::int8_t* x,
                              const ActivationTerms* terms, FloatVector* sums) {
     const FloatTag d;
-    IntVector dots[N];
+    IntVector dots[AnyDot::groups * N];
     start_dots<AnyDot, N>(terms, dots);
     dot.template add<N, 0, 8>(x, dots);
-    unroll<N>([&](auto t) TROUPE_LAMBDA {
-      sums[t] = hn::MulAdd(hn::ConvertTo(d, dots[t]), hn::Mul(scale[0], hn::Set(d, terms[t].scale)), sums[t]);
+    unroll<AnyDot::groups * N>([&](auto i) TROUPE_LAMBDA {
+      const FloatVector both = hn::Mul(scale[i / N * scale_step], hn::Set(d, terms[i % N].scale));
+      sums[i] = hn::MulAdd(hn::ConvertTo(d, dots[i]), both, sums[i]);
     });
   }
 };
@@ -63,9 +64,10 @@ struct ScaleMinProduct {
   static HWY_INLINE void add(const AnyDot& dot, const FloatVector* scale, const std::int8_t* x,
                              const ActivationTerms* terms, FloatVector* sums) {
     const FloatTag d;
-    ScaleProduct<Dot>::template add<N>(dot, scale, x, terms, sums);
-    unroll<N>([&](auto t) TROUPE_LAMBDA {
-      sums[t] = hn::NegMulAdd(scale[1], hn::Set(d, terms[t].scaled_sum), sums[t]);
+    ScaleProduct<Dot>::template add<N, scales>(dot, scale, x, terms, sums);
+    unroll<AnyDot::groups * N>([&](auto i) TROUPE_LAMBDA {
+      const FloatVector sum = hn::Set(d, terms[i % N].scaled_sum);
+      sums[i] = hn::NegMulAdd(scale[i / N * scales + 1], sum, sums[i]);
     });
   }
 };
@@ -81,33 +83,32 @@ struct HalfScalesProduct {
   static HWY_INLINE void add(const AnyDot& dot, const FloatVector* scale, const std::int8_t* x,
                              const ActivationTerms* terms, FloatVector* sums) {
     const FloatTag d;
-    FloatVector products[N];
-    add_halves<N>(dot, scale, x, terms, products);
-    unroll<N>([&](auto t)
-                  TROUPE_LAMBDA { sums[t] = hn::MulAdd(products[t], hn::Set(d, terms[t].scale), sums[t]); });
+    FloatVector products[AnyDot::groups * N];
+    add_halves<N, scales>(dot, scale, x, terms, products);
+    unroll<AnyDot::groups * N>([&](auto i) TROUPE_LAMBDA {
+      sums[i] = hn::MulAdd(products[i], hn::Set(d, terms[i % N].scale), sums[i]);
+    });
   }
 
-  /// products[t] = second dot * its scale + first dot * its scale.
-  template <std::size_t N, class AnyDot>
+  /// products[i] = second dot * its scale + first dot * its scale.
+  template <std::size_t N, std::size_t scale_step, class AnyDot>
   static HWY_INLINE void add_halves(const AnyDot& dot, const FloatVector* scale, const std::int8_t* x,
                                     const ActivationTerms* terms, FloatVector* products) {
     const FloatTag d;
     unroll<2>([&](auto half) TROUPE_LAMBDA {
-      IntVector dots[N];
-      unroll<N>([&](auto t) TROUPE_LAMBDA {
-        if constexpr (AnyDot::zero == 0)
-          dots[t] = hn::Zero(IntTag());
-        else
-          dots[t] =
-              shift_words<__builtin_ctz(32 / AnyDot::zero)>(hn::Set(IntTag(), terms[t].half_offsets[half]));
+      IntVector dots[AnyDot::groups * N];
+      unroll<AnyDot::groups * N>([&](auto i) TROUPE_LAMBDA {
+        if constexpr (AnyDot::zero == 0) {
+          dots[i] = hn::Zero(IntTag());
+        } else {
+          const IntVector offset = hn::Set(IntTag(), terms[i % N].half_offsets[half]);
+          dots[i] = shift_words<__builtin_ctz(32 / AnyDot::zero)>(offset);
+        }
       });
       dot.template add<N, 4 * half, 4>(x, dots);
-      unroll<N>([&](auto t) TROUPE_LAMBDA {
-        const FloatVector value = hn::ConvertTo(d, dots[t]);
-        if constexpr (half == 0)
-          products[t] = hn::Mul(value, scale[0]);
-        else
-          products[t] = hn::MulAdd(value, scale[1], products[t]);
+      unroll<AnyDot::groups * N>([&](auto i) TROUPE_LAMBDA {
+        const FloatVector value = hn::ConvertTo(d, dots[i]), factor = scale[i / N * scale_step + half];
+        products[i] = half == 0 ? hn::Mul(value, factor) : hn::MulAdd(value, factor, products[i]);
       });
     });
   }
@@ -125,14 +126,15 @@ struct HalfScalesMinsProduct {
   static HWY_INLINE void add(const AnyDot& dot, const FloatVector* scale, const std::int8_t* x,
                              const ActivationTerms* terms, FloatVector* sums) {
     const FloatTag d;
-    FloatVector products[N];
-    HalfScalesProduct<Dot>::template add_halves<N>(dot, scale, x, terms, products);
-    unroll<N>([&](auto t) TROUPE_LAMBDA {
+    FloatVector products[AnyDot::groups * N];
+    HalfScalesProduct<Dot>::template add_halves<N, scales>(dot, scale, x, terms, products);
+    unroll<AnyDot::groups * N>([&](auto i) TROUPE_LAMBDA {
+      const ActivationTerms& of = terms[i % N];
       unroll<2>([&](auto half) TROUPE_LAMBDA {
-        const FloatVector offset = hn::ConvertTo(d, hn::Set(IntTag(), terms[t].half_offsets[half]));
-        products[t] = hn::MulAdd(offset, scale[2 + half], products[t]);
+        const FloatVector offset = hn::ConvertTo(d, hn::Set(IntTag(), of.half_offsets[half]));
+        products[i] = hn::MulAdd(offset, scale[i / N * scales + 2 + half], products[i]);
       });
-      sums[t] = hn::MulAdd(products[t], hn::Set(d, terms[t].scale), sums[t]);
+      sums[i] = hn::MulAdd(products[i], hn::Set(d, of.scale), sums[i]);
     });
   }
 };

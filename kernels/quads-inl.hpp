@@ -98,6 +98,11 @@ HWY_INLINE IntVector add_dot(IntVector sum, UnsignedByteVector w, const std::int
       : "v"(w.raw), "m"(*reinterpret_cast<const QuadBits*>(x)));
   return sum;
 }
+/// The same with the quad in every lane of x.
+HWY_INLINE IntVector add_dot(IntVector sum, UnsignedByteVector w, ByteVector x) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(w.raw), "v"(x.raw));
+  return sum;
+}
 
 #elif TROUPE_QUADS_PAIRS
 
@@ -210,6 +215,7 @@ constexpr std::size_t dot_rows_step = 1;
 template <int max, int zero_>
 struct UnsignedDot {
   static constexpr int zero = zero_;
+  static constexpr std::size_t groups = 1;
   Quads w;
 
   explicit HWY_INLINE UnsignedDot(const Quads& quads) : w(quads) {}
@@ -269,6 +275,7 @@ constexpr std::uint8_t signed_flip = 0;
 
 struct SignedDot {
   static constexpr int zero = 0;
+  static constexpr std::size_t groups = 1;
   Quads w;
 #if TROUPE_QUADS_PAIRS
   Quads magnitude;

@@ -46,13 +46,12 @@ HWY_INLINE void store_sums(const MatmulOperands& m, std::size_t group, std::size
 }
 
 /// Rows of the range in tiles of T while they fit, then of the narrower ones. A tile takes as many groups as
-/// its sums have room for, up to four: with few activation rows memory sets the pace, and several streams of
-/// weights keep several misses under way.
+/// its sums have room for, up to groups_max.
 template <class Kernel, std::size_t T, std::size_t... Narrower>
 HWY_INLINE void sweep_rows(const MatmulOperands& m, const MatmulRange& r, std::size_t row,
                            std::index_sequence<T, Narrower...>) {
   constexpr std::size_t room = Kernel::sums_max / (T * parts);
-  constexpr std::size_t G = std::min<std::size_t>(room >= 4 ? 4 : room >= 2 ? 2 : 1, Kernel::groups_max);
+  constexpr std::size_t G = std::clamp<std::size_t>(room, 1, Kernel::groups_max);
   for (; row + T <= r.row_end; row += T) {
     std::size_t group = r.group_begin;
     for (; group + G <= r.group_end; group += G) Kernel::template tile<G, T>(m, group, row);
@@ -67,6 +66,9 @@ template <class Kernel>
 HWY_INLINE void multiply_range(const MatmulOperands& m, const MatmulRange& r) {
   sweep_rows<Kernel>(m, r, r.row_begin, typename Kernel::Tiles());
 }
+
+/// How far ahead of the products weights are asked for from memory: what arrives while it answers.
+constexpr std::size_t ahead_bytes = 8192;
 
 /// Asks for the cache lines of [from, from + bytes).
 template <std::size_t bytes>

@@ -64,6 +64,7 @@ HWY_INLINE void tile_product(std::size_t turn, const std::int8_t* x, const std::
 /// Stands in for Dot where the products are there already.
 struct ReadyDot {
   static constexpr int zero = 0;
+  static constexpr std::size_t groups = 1;
   const std::int32_t* sums;  // [pieces][16 activation rows][16]
   const std::int8_t* x;      // of the first activation row
 

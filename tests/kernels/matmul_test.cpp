@@ -143,6 +143,26 @@ TEST_CASE("matmul gives a row the same bits alone, in any batch and with any thr
   }
 }
 
+TEST_CASE("matmul gives a row the same bits in batches of hundreds, over any number of groups",
+          "[kernels][matmul]") {
+  ThreadPool one(1), two(2);
+  for (const std::string& target : kernel_targets()) {
+    const WithTarget with(target);
+    for (const TensorType type : {TensorType::f16, TensorType::q8_0, TensorType::q4_0, TensorType::q2_k,
+                                  TensorType::q4_k, TensorType::q6_k})
+      for (const std::size_t rows : {16, 80, 112}) {
+        INFO(target << " " << name(type) << " " << rows);
+        const Problem problem(type, rows, std::max<std::size_t>(288, 2 * unit(type)), 275);
+        const std::vector<float> all = problem.run(two);
+        for (const std::size_t begin : {0, 17, 262}) {
+          const std::vector<float> some = problem.run(one, begin, 13);
+          CHECK(same_bits(some, std::span(all).subspan(begin * rows, some.size())));
+        }
+        CHECK(same_bits(problem.run(one, 0, 270), std::span(all).first(270 * rows)));
+      }
+  }
+}
+
 TEST_CASE("matmul gives the same bits on every target with fused multiply-add",
           "[kernels][matmul][targets]") {
   ThreadPool pool(2);

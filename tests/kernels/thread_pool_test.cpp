@@ -13,21 +13,36 @@
 using namespace troupe;
 namespace fs = std::filesystem;
 
-TEST_CASE("parallel_for calls the body once for every index", "[kernels][threads]") {
+TEST_CASE("parallel_for calls the body once for every index, and so do runs", "[kernels][threads]") {
   for (const unsigned threads : {1u, 2u, 3u, 8u}) {
     ThreadPool pool(threads);
     REQUIRE(pool.threads() == threads);
     for (const std::size_t count : {0, 1, 2, 7, 100, 1000}) {
       std::vector<std::atomic<int>> calls(count);
       std::atomic<bool> workers_known{true};
-      pool.parallel_for(count, [&](std::size_t index, unsigned worker) {
+      const auto body = [&](std::size_t index, unsigned worker) {
         calls[index].fetch_add(1);
         if (worker >= threads) workers_known = false;
-      });
+      };
+      pool.parallel_for(count, body);
+      pool.parallel_for_runs(count, body);
       CHECK(workers_known);
-      for (const auto& n : calls) REQUIRE(n == 1);
+      for (const auto& n : calls) REQUIRE(n == 2);
     }
   }
+}
+
+TEST_CASE("the rest of a run is taken by others when its thread is held up", "[kernels][threads]") {
+  ThreadPool pool(2);
+  std::vector<unsigned> taken_by(100);
+  std::atomic<std::size_t> taken{0};
+  pool.parallel_for_runs(taken_by.size(), [&](std::size_t index, unsigned worker) {
+    taken_by[index] = worker;
+    // The first index of the first run ends last: without help this would not end.
+    while (index == 0 && taken.load() + 1 < taken_by.size()) std::this_thread::yield();
+    taken.fetch_add(1);
+  });
+  for (std::size_t i = 1; i < taken_by.size() / 2; ++i) CHECK(taken_by[i] != taken_by[0]);
 }
 
 TEST_CASE("what the body wrote is seen after parallel_for, over many short operations",
