@@ -104,11 +104,17 @@ struct UnpackedDot {
   }
 };
 
-/// sums[g][t][16] += the products of G groups with T activation rows; they start at 0 if `fresh`.
+/// Where the 16 sums of each activation row and group go.
+struct SumsTarget {
+  float* first;
+  std::size_t row_step, group_step;  // floats
+};
+
+/// sums[g][t][16] + the products of G groups with T activation rows; the former are 0 if `fresh`.
 template <class Product, std::size_t G, std::size_t T>
 HWY_INLINE void sweep_tile(const Unpacked<Product>* w, std::size_t sub_blocks, const std::int8_t* x,
-                           const ActivationTerms* terms, std::size_t rows, GroupSums* sums, std::size_t row,
-                           bool fresh) {
+                           const ActivationTerms* terms, std::size_t rows, const GroupSums* sums,
+                           std::size_t row, bool fresh, const SumsTarget& to) {
   const FloatTag d;
   for (std::size_t p = 0; p < parts; ++p) {
     FloatVector totals[G * T];
@@ -130,8 +136,10 @@ HWY_INLINE void sweep_tile(const Unpacked<Product>* w, std::size_t sub_blocks, c
         add_rows<Product, T>(typename Product::Dot(quads), scales, from, terms + s * rows, totals);
       }
     }
-    unroll<G * T>([&](auto i)
-                      TROUPE_LAMBDA { hn::Store(totals[i], d, sums[i / T].row[row + i % T] + p * lanes); });
+    float* first = to.first + row * to.row_step + p * lanes;
+    unroll<G * T>([&](auto i) TROUPE_LAMBDA {
+      hn::StoreU(totals[i], d, first + i % T * to.row_step + i / T * to.group_step);
+    });
   }
 }
 
@@ -171,26 +179,26 @@ struct Upcoming {
 template <class Product, std::size_t G, std::size_t T, std::size_t... Narrower>
 HWY_INLINE void sweep_tiles(const Unpacked<Product>* w, std::size_t sub_blocks, const std::int8_t* x,
                             const ActivationTerms* terms, std::size_t rows, std::size_t count,
-                            GroupSums* sums, bool fresh, Upcoming& next, std::size_t row,
-                            std::index_sequence<T, Narrower...>) {
+                            const GroupSums* sums, bool fresh, const SumsTarget& to, Upcoming& next,
+                            std::size_t row, std::index_sequence<T, Narrower...>) {
   // The widest that fits the registers, then 8, 4 and 1.
   if constexpr (G > 1 || T == Product::rows_max || T == 8 || T == 4 || T == 1)
     for (; row + T <= count; row += T) {
       next.ask();
-      sweep_tile<Product, G, T>(w, sub_blocks, x + row * 32, terms + row, rows, sums, row, fresh);
+      sweep_tile<Product, G, T>(w, sub_blocks, x + row * 32, terms + row, rows, sums, row, fresh, to);
     }
   if constexpr (sizeof...(Narrower) != 0)
     if (row != count)
-      sweep_tiles<Product, G>(w, sub_blocks, x, terms, rows, count, sums, fresh, next, row,
+      sweep_tiles<Product, G>(w, sub_blocks, x, terms, rows, count, sums, fresh, to, next, row,
                               std::index_sequence<Narrower...>());
 }
 
 /// One function per product, shared by the formats of a file.
 template <class Product>
 HWY_NOINLINE void sweep(const Unpacked<Product>* w, std::size_t sub_blocks, const std::int8_t* x,
-                        const ActivationTerms* terms, std::size_t rows, std::size_t count, GroupSums* sums,
-                        bool fresh, Upcoming& next) {
-  sweep_tiles<Product, sweep_groups>(w, sub_blocks, x, terms, rows, count, sums, fresh, next, 0,
+                        const ActivationTerms* terms, std::size_t rows, std::size_t count,
+                        const GroupSums* sums, bool fresh, const SumsTarget& to, Upcoming& next) {
+  sweep_tiles<Product, sweep_groups>(w, sub_blocks, x, terms, rows, count, sums, fresh, to, next, 0,
                                      SweepTiles());
 }
 
@@ -256,6 +264,10 @@ HWY_NOINLINE void sweep_group_rows(const MatmulOperands& m, std::size_t group, s
   constexpr std::size_t quads = 8 / Product::pieces;
   if constexpr (with_registers) count > 8 ? set_up_tiles<16, quads>() : set_up_tiles<8, quads>();
 #endif
+  // Sums of the last strip go where they are wanted, unless a group has fewer than 16 rows.
+  const auto goes_out = [&](std::size_t g) TROUPE_LAMBDA {
+    return !with_registers && (group + g + sweep_groups) * group_rows <= m.out_rows;
+  };
   for (std::size_t first = 0; first < total; first += strip, w += bytes_of<Format>(strip)) {
     const std::size_t sub_blocks = std::min(strip, total - first);
     const bool fresh = first == 0;
@@ -278,14 +290,19 @@ HWY_NOINLINE void sweep_group_rows(const MatmulOperands& m, std::size_t group, s
         continue;
       }
 #endif
-      sweep(unpacked + g, sub_blocks, x, terms, rows, count, sums + g, fresh, next);
+      const SumsTarget kept{sums[g].row[0], group_rows, sizeof(GroupSums) / sizeof(float)};
+      const SumsTarget out{m.y + row * m.y_stride + (group + g) * group_rows, m.y_stride, group_rows};
+      sweep(unpacked + g, sub_blocks, x, terms, rows, count, sums + g, fresh,
+            last && goes_out(g) ? out : kept, next);
     }
   }
 #if TROUPE_TILES
   if constexpr (with_registers) release_tiles();
 #endif
-  for (std::size_t t = 0; t < count; ++t)
-    for (std::size_t g = 0; g < groups; ++g) store_outputs(m, group + g, row + t, load16(sums[g].row[t]));
+  for (std::size_t g = 0; g < groups; ++g) {
+    if (goes_out(g - g % sweep_groups)) continue;
+    for (std::size_t t = 0; t < count; ++t) store_outputs(m, group + g, row + t, load16(sums[g].row[t]));
+  }
 }
 
 template <class Format>

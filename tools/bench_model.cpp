@@ -36,6 +36,19 @@ struct BenchModelFlags {
   bool json = false;
 };
 
+/// Makes the kernels run with `name`, which is a target of this CPU.
+Status choose_kernels(std::string_view what, const std::string& name) {
+  std::string known;
+  for (const std::string& target : kernel_targets()) {
+    known += (known.empty() ? "" : ", ") + target;
+    if (target != name) continue;
+    force_kernel_target(name);
+    return {};
+  }
+  return Error{Errc::bad_argument, std::string(what) + " must be one of those that this CPU has (" + known +
+                                       "), not '" + name + "'"};
+}
+
 /// One line of the table.
 struct Measured {
   bool prefill = false;
@@ -66,6 +79,9 @@ void declare(CommandLine& command_line, BenchModelFlags& flags) {
   command_line.whole("--prompt", "tokens that each sequence has before decoding starts; default: 16", 0,
                      tokens_limit, flags.prompt);
   command_line.whole("--repeat", "measurements of each, taken in turn; default: 3", 1, 1000, flags.repeats);
+  command_line.option("--kernels", "TARGET",
+                      "instruction set of the kernels, e.g. AVX2; default: the best that this CPU has",
+                      choose_kernels);
   command_line.flag("--json",
                     "print a list of {\"test\",\"tokens\",\"batch\",\"threads\",\"tokens_per_s\":[…]}",
                     flags.json);

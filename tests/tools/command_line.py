@@ -315,9 +315,17 @@ class BenchModel(unittest.TestCase):
             self.assertEqual(len(row["tokens_per_s"]), 2)
             self.assertGreater(min(row["tokens_per_s"]), 0)
 
+    def test_kernels_of_another_instruction_set_are_measured_on_request(self):
+        refused = run("bench-model", "--kernels", "none").stderr.decode()
+        targets = refused[refused.index("(") + 1:refused.index(")")].split(", ")
+        done = run("bench-model", "--kernels", targets[-1], "--prefill", "20", "--decode", "0", "--repeat", "1")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertIn(b"kernels " + targets[-1].encode() + b",", done.stdout)
+
     def test_what_cannot_be_measured_is_refused(self):
         for arguments, named in ((("--prefill", "0", "--decode", "0"), b"--prefill 0"), (("--batch", "1,,2"), b"--batch"),
-                                 (("--batch", "0"), b"--batch"), (("--repeat", "0"), b"--repeat")):
+                                 (("--batch", "0"), b"--batch"), (("--repeat", "0"), b"--repeat"),
+                                 (("--kernels", "MMX"), b"MMX")):
             done = run("bench-model", *arguments)
             self.assertEqual((done.returncode, done.stdout), (2, b""), arguments)
             self.assertIn(named, done.stderr)
