@@ -8,6 +8,7 @@
 
 #include "kernels/aligned.hpp"
 #include "kernels/highway_targets.hpp"
+#include "kernels/parallel_runs.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/ceilings.cpp"
@@ -130,7 +131,7 @@ double measure_read_gb_s(ThreadPool& pool) {
   double best = 0;
   for (int repeat = 0; repeat < 5; ++repeat) {
     const auto begin = Clock::now();
-    pool.parallel_for_runs(chunks, [&](std::size_t c, unsigned) {
+    parallel_runs(pool, chunks, [&](std::size_t c) {
       // From one end to the other, asking well ahead: several streams are in each other's way.
       constexpr std::size_t line = 16, ahead = 128 * line;
       std::uint32_t sum = 0;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/check.hpp"
+#include "kernels/parallel_runs.hpp"
 #include "kernels/weight_kernel.hpp"
 
 namespace troupe {
@@ -133,15 +134,15 @@ void matmul(std::span<const MatmulTarget> targets, Activations& x, ThreadPool& p
     tasks += products[i].tasks();
     multiplications += targets[i].weights->rows() * x.cols() * x.rows();
   }
-  const auto task = [&](std::size_t index, unsigned) {
+  const auto task = [&](std::size_t index) {
     const Product* product = products.data();
     for (; index >= product->tasks(); ++product) index -= product->tasks();
     product->run(index);
   };
   if (multiplications <= serial_products)
-    for (std::size_t index = 0; index < tasks; ++index) task(index, 0);
+    for (std::size_t index = 0; index < tasks; ++index) task(index);
   else
-    pool.parallel_for_runs(tasks, task);
+    parallel_runs(pool, tasks, task);
 }
 
 void matmul(const PackedMatrix& w, Activations& x, float* y, std::size_t y_stride, ThreadPool& pool) {

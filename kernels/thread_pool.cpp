@@ -42,20 +42,12 @@ void wait_while_equal(const std::atomic<T>& value, T old) noexcept {
 // operation closed, or the caller sees the worker inside. A worker that wakes late therefore costs the
 // caller nothing, and nobody reads the fields while they change.
 struct ThreadPool::State {
-  /// Neighbouring indices, handed out from `next` to `end`.
-  struct alignas(64) Run {
-    std::atomic<std::size_t> next{0};
-    std::size_t end = 0;
-  };
-
-  explicit State(unsigned threads) : runs(threads) {}
-
   // Written by the caller while nobody is inside.
   Call call = nullptr;
   void* context = nullptr;
-  std::vector<Run> runs;      // [threads]
-  std::size_t runs_used = 0;  // one for all, or one for each
+  std::size_t count = 0;
 
+  alignas(64) std::atomic<std::size_t> next{0};
   alignas(64) std::atomic<std::uint32_t> epoch{0};
   std::atomic<bool> open{false};
   std::atomic<bool> stopping{false};
@@ -64,13 +56,10 @@ struct ThreadPool::State {
   std::vector<std::thread> workers;
 
   void take_all(unsigned worker) {
-    for (std::size_t i = 0; i < runs_used; ++i) {
-      Run& run = runs[(worker + i) % runs_used];
-      for (;;) {
-        const std::size_t index = run.next.fetch_add(1, std::memory_order_relaxed);
-        if (index >= run.end) break;
-        call(context, index, worker);
-      }
+    for (;;) {
+      const std::size_t index = next.fetch_add(1, std::memory_order_relaxed);
+      if (index >= count) return;
+      call(context, index, worker);
     }
   }
 
@@ -96,9 +85,8 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(unsigned threads)
-    : state_(std::make_unique<State>(threads == 0 ? usable_threads() : threads)) {
-  threads = static_cast<unsigned>(state_->runs.size());
+ThreadPool::ThreadPool(unsigned threads) : state_(std::make_unique<State>()) {
+  if (threads == 0) threads = usable_threads();
   state_->workers.reserve(threads - 1);
   try {
     for (unsigned worker = 1; worker < threads; ++worker)
@@ -118,18 +106,14 @@ unsigned ThreadPool::threads() const noexcept {
   return static_cast<unsigned>(state_->workers.size()) + 1;
 }
 
-void ThreadPool::run(std::size_t count, Deal deal, Call call, void* context) {
+void ThreadPool::run(std::size_t count, Call call, void* context) {
   if (state_->workers.empty() || count <= 1) {
     for (std::size_t index = 0; index < count; ++index) call(context, index, 0);
     return;
   }
   State& state = *state_;
-  state.call = call, state.context = context;
-  state.runs_used = deal == Deal::in_runs ? state.runs.size() : 1;
-  for (std::size_t i = 0; i < state.runs_used; ++i) {
-    state.runs[i].next.store(count * i / state.runs_used, std::memory_order_relaxed);
-    state.runs[i].end = count * (i + 1) / state.runs_used;
-  }
+  state.call = call, state.context = context, state.count = count;
+  state.next.store(0, std::memory_order_relaxed);
   state.open.store(true);
   state.epoch.fetch_add(1);
   state.epoch.notify_all();

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <type_traits>
 
 namespace troupe {
 
@@ -32,30 +33,18 @@ class ThreadPool {
   /// fewer of them. The body must not throw.
   template <class Body>
   void parallel_for(std::size_t count, Body&& body) {
-    start(count, Deal::in_order, body);
-  }
-
-  /// The same for indices whose neighbours are best taken one after the other, as memory is read: every
-  /// thread begins with a run of neighbours of its own and, when that is done, helps with those of others.
-  template <class Body>
-  void parallel_for_runs(std::size_t count, Body&& body) {
-    start(count, Deal::in_runs, body);
-  }
-
- private:
-  enum class Deal : bool { in_order, in_runs };
-  using Call = void (*)(void* context, std::size_t index, unsigned worker);
-
-  template <class Body>
-  void start(std::size_t count, Deal deal, Body& body) {
+    using Plain = std::remove_reference_t<Body>;
     run(
-        count, deal,
+        count,
         [](void* context, std::size_t index, unsigned worker) {
-          (*static_cast<Body*>(context))(index, worker);
+          (*static_cast<Plain*>(context))(index, worker);
         },
         const_cast<void*>(static_cast<const void*>(&body)));
   }
-  void run(std::size_t count, Deal deal, Call call, void* context);
+
+ private:
+  using Call = void (*)(void* context, std::size_t index, unsigned worker);
+  void run(std::size_t count, Call call, void* context);
 
   struct State;
   std::unique_ptr<State> state_;

@@ -8,24 +8,25 @@
 #include <vector>
 
 #include "kernels/cpu_quota.hpp"
+#include "kernels/parallel_runs.hpp"
 #include "support/catch.hpp"
 
 using namespace troupe;
 namespace fs = std::filesystem;
 
-TEST_CASE("parallel_for calls the body once for every index, and so do runs", "[kernels][threads]") {
+TEST_CASE("parallel_for calls the body once for every index, and so does parallel_runs",
+          "[kernels][threads]") {
   for (const unsigned threads : {1u, 2u, 3u, 8u}) {
     ThreadPool pool(threads);
     REQUIRE(pool.threads() == threads);
     for (const std::size_t count : {0, 1, 2, 7, 100, 1000}) {
       std::vector<std::atomic<int>> calls(count);
       std::atomic<bool> workers_known{true};
-      const auto body = [&](std::size_t index, unsigned worker) {
+      pool.parallel_for(count, [&](std::size_t index, unsigned worker) {
         calls[index].fetch_add(1);
         if (worker >= threads) workers_known = false;
-      };
-      pool.parallel_for(count, body);
-      pool.parallel_for_runs(count, body);
+      });
+      parallel_runs(pool, count, [&](std::size_t index) { calls[index].fetch_add(1); });
       CHECK(workers_known);
       for (const auto& n : calls) REQUIRE(n == 2);
     }
@@ -34,10 +35,10 @@ TEST_CASE("parallel_for calls the body once for every index, and so do runs", "[
 
 TEST_CASE("the rest of a run is taken by others when its thread is held up", "[kernels][threads]") {
   ThreadPool pool(2);
-  std::vector<unsigned> taken_by(100);
+  std::vector<std::thread::id> taken_by(100);
   std::atomic<std::size_t> taken{0};
-  pool.parallel_for_runs(taken_by.size(), [&](std::size_t index, unsigned worker) {
-    taken_by[index] = worker;
+  parallel_runs(pool, taken_by.size(), [&](std::size_t index) {
+    taken_by[index] = std::this_thread::get_id();
     // The first index of the first run ends last: without help this would not end.
     while (index == 0 && taken.load() + 1 < taken_by.size()) std::this_thread::yield();
     taken.fetch_add(1);
