@@ -20,7 +20,8 @@ void parallel_runs(ThreadPool& pool, std::size_t count, const Body& body) {
     std::size_t end = 0;
   };
   std::array<Run, 64> runs;  // more threads than that share them
-  const std::size_t threads = pool.threads(), used = std::min(threads, runs.size());
+  const std::size_t threads = std::min<std::size_t>(pool.threads(), count);
+  const std::size_t used = std::min(threads, runs.size());
   for (std::size_t i = 0; i < used; ++i) {
     runs[i].next.store(count * i / used, std::memory_order_relaxed);
     runs[i].end = count * (i + 1) / used;

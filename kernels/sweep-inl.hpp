@@ -110,11 +110,12 @@ struct SumsTarget {
   std::size_t row_step, group_step;  // floats
 };
 
-/// sums[g][t][16] + the products of G groups with T activation rows; the former are 0 if `fresh`.
+/// sums[g][t][16] + the products of G groups with T activation rows, of which the first `wanted` go where
+/// they should; the sums are 0 before if `fresh`.
 template <class Product, std::size_t G, std::size_t T>
 HWY_INLINE void sweep_tile(const Unpacked<Product>* w, std::size_t sub_blocks, const std::int8_t* x,
                            const ActivationTerms* terms, std::size_t rows, const GroupSums* sums,
-                           std::size_t row, bool fresh, const SumsTarget& to) {
+                           std::size_t row, std::size_t wanted, bool fresh, const SumsTarget& to) {
   const FloatTag d;
   for (std::size_t p = 0; p < parts; ++p) {
     FloatVector totals[G * T];
@@ -138,26 +139,16 @@ HWY_INLINE void sweep_tile(const Unpacked<Product>* w, std::size_t sub_blocks, c
     }
     float* first = to.first + row * to.row_step + p * lanes;
     unroll<G * T>([&](auto i) TROUPE_LAMBDA {
-      hn::StoreU(totals[i], d, first + i % T * to.row_step + i / T * to.group_step);
+      if (i % T < wanted) hn::StoreU(totals[i], d, first + i % T * to.row_step + i / T * to.group_step);
     });
   }
 }
 
+// With VNNI two groups by four rows: every load serves more than one product, and the sums stay in registers.
 #if TROUPE_QUADS_VNNI
-// Two groups by four rows: every load serves more than one product, and the sums stay in registers.
-constexpr std::size_t sweep_groups = 2;
-using SweepTiles = std::index_sequence<4, 1>;
+constexpr std::size_t sweep_groups = 2, sweep_tile_rows = 4;
 #else
 constexpr std::size_t sweep_groups = 1;
-#if HWY_CAP_GE512
-using SweepTiles = std::index_sequence<16, 12, 8, 4, 1>;
-#elif HWY_CAP_GE256
-using SweepTiles = std::index_sequence<8, 4, 1>;
-#elif HWY_TARGET == HWY_SCALAR
-using SweepTiles = std::index_sequence<1>;
-#else
-using SweepTiles = std::index_sequence<4, 1>;
-#endif
 #endif
 
 /// Memory that is wanted soon, asked for piece by piece while other things are done.
@@ -175,32 +166,60 @@ struct Upcoming {
   }
 };
 
+#if TROUPE_QUADS_VNNI
+
+/// `count` rows, a tile after the other. The last is computed whole, too: of rows behind the last, which can
+/// be read, nothing is kept. One function per product, shared by the formats of a file.
+template <class Product>
+HWY_NOINLINE void sweep(const Unpacked<Product>* w, std::size_t sub_blocks, const std::int8_t* x,
+                        const ActivationTerms* terms, std::size_t rows, std::size_t count,
+                        const GroupSums* sums, bool fresh, const SumsTarget& to, Upcoming& next) {
+  for (std::size_t row = 0; row < count; row += sweep_tile_rows) {
+    next.ask();
+    sweep_tile<Product, sweep_groups, sweep_tile_rows>(w, sub_blocks, x + row * 32, terms + row, rows, sums,
+                                                       row, count - row, fresh, to);
+  }
+}
+
+#else
+
 /// `count` rows in tiles of T while they fit, then in narrower ones.
-template <class Product, std::size_t G, std::size_t T, std::size_t... Narrower>
+template <class Product, std::size_t T, std::size_t... Narrower>
 HWY_INLINE void sweep_tiles(const Unpacked<Product>* w, std::size_t sub_blocks, const std::int8_t* x,
                             const ActivationTerms* terms, std::size_t rows, std::size_t count,
                             const GroupSums* sums, bool fresh, const SumsTarget& to, Upcoming& next,
                             std::size_t row, std::index_sequence<T, Narrower...>) {
   // The widest that fits the registers, then 8, 4 and 1.
-  if constexpr (G > 1 || T == Product::rows_max || T == 8 || T == 4 || T == 1)
+  if constexpr (T == Product::rows_max || T == 8 || T == 4 || T == 1)
     for (; row + T <= count; row += T) {
       next.ask();
-      sweep_tile<Product, G, T>(w, sub_blocks, x + row * 32, terms + row, rows, sums, row, fresh, to);
+      sweep_tile<Product, 1, T>(w, sub_blocks, x + row * 32, terms + row, rows, sums, row, T, fresh, to);
     }
   if constexpr (sizeof...(Narrower) != 0)
     if (row != count)
-      sweep_tiles<Product, G>(w, sub_blocks, x, terms, rows, count, sums, fresh, to, next, row,
-                              std::index_sequence<Narrower...>());
+      sweep_tiles<Product>(w, sub_blocks, x, terms, rows, count, sums, fresh, to, next, row,
+                           std::index_sequence<Narrower...>());
 }
+
+#if HWY_CAP_GE512
+using SweepTiles = std::index_sequence<16, 12, 8, 4, 1>;
+#elif HWY_CAP_GE256
+using SweepTiles = std::index_sequence<8, 4, 1>;
+#elif HWY_TARGET == HWY_SCALAR
+using SweepTiles = std::index_sequence<1>;
+#else
+using SweepTiles = std::index_sequence<4, 1>;
+#endif
 
 /// One function per product, shared by the formats of a file.
 template <class Product>
 HWY_NOINLINE void sweep(const Unpacked<Product>* w, std::size_t sub_blocks, const std::int8_t* x,
                         const ActivationTerms* terms, std::size_t rows, std::size_t count,
                         const GroupSums* sums, bool fresh, const SumsTarget& to, Upcoming& next) {
-  sweep_tiles<Product, sweep_groups>(w, sub_blocks, x, terms, rows, count, sums, fresh, to, next, 0,
-                                     SweepTiles());
+  sweep_tiles<Product>(w, sub_blocks, x, terms, rows, count, sums, fresh, to, next, 0, SweepTiles());
 }
+
+#endif
 
 #if TROUPE_TILES
 
@@ -264,16 +283,17 @@ HWY_NOINLINE void sweep_group_rows(const MatmulOperands& m, std::size_t group, s
   constexpr std::size_t quads = 8 / Product::pieces;
   if constexpr (with_registers) count > 8 ? set_up_tiles<16, quads>() : set_up_tiles<8, quads>();
 #endif
-  // Sums of the last strip go where they are wanted, unless a group has fewer than 16 rows.
+  // Sums of the last strip go to the output, unless there are fewer than sweep_groups groups of 16 rows.
   const auto goes_out = [&](std::size_t g) TROUPE_LAMBDA {
-    return !with_registers && (group + g + sweep_groups) * group_rows <= m.out_rows;
+    return !with_registers && g + sweep_groups <= groups &&
+           (group + g + sweep_groups) * group_rows <= m.out_rows;
   };
   for (std::size_t first = 0; first < total; first += strip, w += bytes_of<Format>(strip)) {
     const std::size_t sub_blocks = std::min(strip, total - first);
     const bool fresh = first == 0;
     const std::int8_t* x = m.x->q8() + (first * rows + row) * 32;
     const ActivationTerms* terms = m.x->terms() + first * rows + row;
-    // Without a last one to make them whole, the last sweep_groups have one twice.
+    // An odd one out is there twice.
     for (std::size_t g = 0; g < groups || g % sweep_groups != 0; ++g)
       unpack<Format, with_registers>(w + std::min(g, groups - 1) * m.group_bytes, sub_blocks, unpacked[g]);
     for (std::size_t g = 0; g < groups; g += sweep_groups) {
