@@ -24,10 +24,10 @@ constexpr double request_tokens_bounds[] = {1,   2,    5,    10,   20,    50,   
 constexpr double step_tokens_bounds[] = {1,   2,   4,    8,    16,   32,   64,   128,
                                          256, 512, 1024, 2048, 4096, 8192, 16384};
 
-// What admission can answer.
-constexpr Errc refusal_codes[] = {Errc::bad_argument, Errc::too_large, Errc::context_exceeded,
-                                  Errc::queue_full,   Errc::draining,  Errc::deadline,
-                                  Errc::fault};
+// What encoding and admission can answer.
+constexpr Errc refusal_codes[] = {Errc::bad_argument, Errc::bad_file,         Errc::unsupported,
+                                  Errc::too_large,    Errc::context_exceeded, Errc::queue_full,
+                                  Errc::draining,     Errc::deadline,         Errc::fault};
 
 }  // namespace
 

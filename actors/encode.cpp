@@ -50,12 +50,21 @@ Submission submission_of(const GenerationRequest& request, std::uint32_t window_
   return submission;
 }
 
+Encoded encode(const Encode& job) {
+  const auto refused = [&](Error error) {
+    return Encoded{nullptr, job.place->gate().refused(std::move(error))};
+  };
+  if (job.request->deadline && *job.request->deadline <= std::chrono::steady_clock::now())
+    return refused({Errc::deadline, "the deadline has passed before the prompt was encoded", 0});
+  const auto work = make_work(*job.request, *job.model);
+  return work ? Encoded{*work, std::nullopt} : refused(work.error());
+}
+
 EncoderActor::behavior_type encoder(EncoderActor::pointer self) {
   return {
       [self](const Encode& job) {
         self->quit();
-        const auto work = make_work(*job.request, *job.model);
-        return work ? Encoded{*work, std::nullopt} : Encoded{nullptr, work.error()};
+        return encode(job);
       },
   };
 }

@@ -4,6 +4,7 @@
 #include <caf/fwd.hpp>
 #include <memory>
 
+#include "actors/gate.hpp"
 #include "actors/messages.hpp"
 #include "troupe/model.hpp"
 
@@ -22,6 +23,7 @@ Submission submission_of(const GenerationRequest& request, std::uint32_t window_
 struct Encode {
   std::shared_ptr<const Model> model;
   std::shared_ptr<const GenerationRequest> request;
+  std::shared_ptr<const Gate::Place> place;  ///< counts a refusal; let go of with this
 };
 
 struct Encoded {
@@ -30,6 +32,9 @@ struct Encoded {
 };
 
 using EncoderActor = caf::typed_actor<caf::replies_to<Encode>::with<Encoded>>;
+
+/// Does it, unless the request's deadline has passed already.
+Encoded encode(const Encode& job);
 
 /// Encodes one prompt and ends.
 EncoderActor::behavior_type encoder(EncoderActor::pointer self);
@@ -41,10 +46,7 @@ bool encodes_slowly(const GenerationRequest& request);
 /// Calls `then(Encoded)` in `self`, now or later; `self` answers other messages meanwhile.
 template <class Self, class Then>
 void encode_then(Self self, Encode job, Then then) {
-  if (!encodes_slowly(*job.request)) {
-    auto work = make_work(*job.request, *job.model);
-    return then(work ? Encoded{*work, std::nullopt} : Encoded{nullptr, work.error()});
-  }
+  if (!encodes_slowly(*job.request)) return then(encode(job));
   self->request(self->spawn(encoder), caf::infinite, std::move(job))
       .then([then](Encoded& done) { then(std::move(done)); },
             [then](caf::error& error) {

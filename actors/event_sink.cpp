@@ -14,8 +14,16 @@
 namespace troupe {
 namespace {
 
-Error listener_failed(const std::exception& e) {
-  return {Errc::fault, std::string("the reader of the stream failed: ") + e.what()};
+/// Of what is being handled.
+Error listener_failed() {
+  std::string what = "with something that is no std::exception";
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    what = e.what();
+  } catch (...) {  // said above
+  }
+  return {Errc::fault, "the reader of the stream failed: " + what};
 }
 
 template <class Answer>
@@ -23,8 +31,8 @@ void answer(StreamListener& listener, Answer give) {
   if (!listener.claim_answer()) return;
   try {
     give(listener);
-  } catch (const std::exception& e) {
-    log_error(listener_failed(e).message);
+  } catch (...) {
+    log_error(listener_failed().message);
   }
 }
 
@@ -33,6 +41,12 @@ class EventSinkState {
   using Self = EventSinkActor::stateful_pointer<EventSinkState>;
 
   EventSinkState() = default;
+  /// However the sink ends, nobody waits for ever.
+  ~EventSinkState() {
+    fail_all({Errc::fault, "what hands out the engine's answers has ended; the engine cannot go on"});
+  }
+  EventSinkState(const EventSinkState&) = delete;
+  EventSinkState& operator=(const EventSinkState&) = delete;
 
   void start(Self self) {
     self_ = self;
@@ -74,15 +88,20 @@ class EventSinkState {
 
   void router_down() {
     router_ = nullptr;
-    const auto orphans = std::exchange(listeners_, {});
-    for (const auto& [tag, listener] : orphans) {
-      answer(*listener, [](StreamListener& l) {
-        l.on_error({Errc::fault, "the router has ended; the engine cannot go on"});
-      });
-    }
+    fail_all({Errc::fault, "the router has ended; the engine cannot go on"});
+  }
+
+  void quit() {
+    fail_all(engine_stopped());
+    self_->quit();
   }
 
  private:
+  void fail_all(const Error& error) {
+    for (const auto& [tag, listener] : std::exchange(listeners_, {}))
+      answer(*listener, [&](StreamListener& l) { l.on_error(error); });
+  }
+
   void ask_router(Submission& submission) {
     const StreamTag tag = submission.tag;
     if (!router_) return refused(tag, engine_stopped());
@@ -107,10 +126,11 @@ class EventSinkState {
     const std::shared_ptr<StreamListener> listener = found->second;
     try {
       give(*listener);
-    } catch (const std::exception& e) {
+    } catch (...) {
+      const Error error = listener_failed();
       listeners_.erase(tag);
       self_->send<caf::message_priority::high>(router_, Cancel{request});
-      answer(*listener, [&](StreamListener& l) { l.on_error(listener_failed(e)); });
+      answer(*listener, [&](StreamListener& l) { l.on_error(error); });
     }
   }
 
@@ -133,7 +153,7 @@ EventSinkActor::behavior_type event_sink(EventSinkState::Self self) {
       [self](const Attach& m) { self->state.attach(m); },
       [self](const Detach& m) { self->state.detach(m.tag); },
       [self](const RouterActor& router) { self->state.serve(router); },
-      [self](const Quit&) { self->quit(); },
+      [self](const Quit&) { self->state.quit(); },
   };
 }
 

@@ -30,6 +30,7 @@ class RouterState {
   /// However the router ends, so do its generators and its batcher.
   ~RouterState() {
     if (!crew_) return;
+    publish(config_.counters->queue_retry_ms, 0);  // there is no queue to come back to
     for (const GeneratorActor& generator : crew_->generators()) caf::anon_send(generator, Quit{});
     if (crew_->batcher()) caf::anon_send(crew_->batcher(), Quit{});
   }

@@ -6,6 +6,7 @@
 #include "base/try.hpp"
 #include "base/utf8.hpp"
 #include "model/kv_cache.hpp"
+#include "model/model_parts.hpp"
 #include "model/sampler.hpp"
 
 namespace troupe {
@@ -43,7 +44,8 @@ Status validate_work(const Work& work, const Model& model, std::uint32_t context
   const GenerationOptions& options = work.options;
   if (work.prompt.empty()) {
     return bad(
-        "the prompt is empty and this vocabulary puts no BOS token in front of it; give at least one token");
+        "the prompt has no tokens, and the model needs one to go on from; give at least one (an empty text "
+        "has one where the vocabulary puts BOS in front)");
   }
   // Sizes before contents: a prompt of any length is refused at once.
   if (work.prompt.size() >= context_tokens) {
@@ -57,11 +59,12 @@ Status validate_work(const Work& work, const Model& model, std::uint32_t context
     return Error{Errc::too_large, "the request needs " + std::to_string(tokens) +
                                       " positions of KV cache, but there are only " +
                                       std::to_string(kv_pages_max * page_tokens) +
-                                      "; lower max_tokens or raise kv_bytes_max"};
+                                      "; lower max_tokens, or raise kv_bytes_max (--kv-bytes)"};
   }
   TROUPE_TRY_STATUS(validate(options.sampling, vocab_size));
   TROUPE_TRY_STATUS(validate_tokens(work.prompt, "the prompt", vocab_size));
-  if (options.stop_tokens.size() > stop_tokens_max) {
+  // Those of a conversation's template came on top.
+  if (options.stop_tokens.size() > stop_tokens_max + model.parts().chat->end_tokens().size()) {
     return bad("there are " + std::to_string(options.stop_tokens.size()) + " stop tokens; at most " +
                std::to_string(stop_tokens_max) + " are allowed");
   }

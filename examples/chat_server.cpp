@@ -18,8 +18,10 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <string>
@@ -51,9 +53,10 @@ asio::awaitable<void> answer(tcp::socket& socket, troupe::Engine& engine, std::s
   request.client_key = socket.remote_endpoint().address().to_string();  // clients share the engine fairly
   auto [error, stream] = co_await troupe::async_stream(engine, request, as_values);
   if (error) {
-    const troupe::Error& why = *stream.answer().error;  // e.g. the queue is full, and when to come back
-    if (why.code == troupe::Errc::context_exceeded) story.clear();
-    co_return co_await write(socket, "[" + why.message + "]");
+    const auto& why = stream.answer().error;  // e.g. the queue is full, and when to come back
+    if (!why) co_return;                      // cancelled, which is not the engine's error
+    if (why->code == troupe::Errc::context_exceeded) story.clear();
+    co_return co_await write(socket, "[" + why->message + "]");
   }
   // Leaving this function early, because the client is gone, cancels the request.
   while (const auto event = co_await stream.async_next(use_awaitable)) {
@@ -78,7 +81,13 @@ asio::awaitable<void> serve(tcp::socket socket, troupe::Engine& engine) {
 
 asio::awaitable<void> listen(tcp::acceptor& acceptor, troupe::Engine& engine) {
   for (;;) {
-    tcp::socket socket = co_await acceptor.async_accept(use_awaitable);
+    auto [error, socket] = co_await acceptor.async_accept(as_values);
+    if (error) {  // of one client, who hung up, or of the system, which has no more sockets for now
+      std::fprintf(stderr, "cannot accept a client: %s\n", error.message().c_str());
+      asio::steady_timer pause(acceptor.get_executor(), std::chrono::milliseconds(100));
+      co_await pause.async_wait(use_awaitable);
+      continue;
+    }
     asio::co_spawn(acceptor.get_executor(), serve(std::move(socket), engine),
                    [](const std::exception_ptr& e) {
                      try {

@@ -51,7 +51,7 @@ constexpr std::string_view notes =
 
 constexpr std::uint32_t clients_max = 4096;
 constexpr std::uint32_t tokens_limit = 1U << 20;
-constexpr double rate_max = 1e6;
+constexpr double rate_min = 1e-3, rate_max = 1e6;  // a request in 17 minutes; more than can be sent
 
 struct Rate {
   double value = 0;
@@ -85,7 +85,7 @@ Status parse_rates(std::string_view what, std::string_view text, std::vector<Rat
     Rate rate;
     rate.times_capacity = !piece.empty() && piece.back() == 'x';
     if (rate.times_capacity) piece.remove_suffix(1);
-    TROUPE_TRY(rate.value, parse_number(what, piece, {0, rate_max, true}));
+    TROUPE_TRY(rate.value, parse_number(what, piece, {rate_min, rate_max}));
     rates.push_back(rate);
   }
   return {};
@@ -162,6 +162,7 @@ void declare(CommandLine& command_line, BenchFlags& flags) {
                         return {};
                       });
   flags.engine.declare(command_line);
+  flags.engine.declare_kv_bytes(command_line);
   flags.engine.declare_draft_tokens(command_line);
   command_line.whole("--pool", "generators at once; default: the most clients of a --concurrency, else 8", 1,
                      parallel_max, flags.pool);
@@ -183,7 +184,6 @@ void complete(BenchFlags& flags) {
     flags.pool = sweep ? std::min(*most, parallel_max) : options.pool_max;
   }
   options.pool_max = flags.pool;
-  options.step_tokens_max = std::max(options.step_tokens_max, options.pool_max);
   options.drain_ms = 0;
 }
 
@@ -195,11 +195,11 @@ class Bench {
     shape_.vocab = engine.model().info().vocab_size;
   }
 
-  void run() {
+  Status run() {
     for (const std::uint32_t clients : flags_.concurrency) closed(clients, {{"", clients}}, flags_.limit());
     if (flags_.rates.empty()) {
       if (!flags_.keys.empty()) closed(clients_of(flags_.keys), flags_.keys, flags_.limit());
-      return;
+      return {};
     }
     const auto relative = [](const Rate& rate) { return rate.times_capacity; };
     double capacity = 0;
@@ -208,11 +208,17 @@ class Bench {
       if (limit.time) limit.time = std::min(*limit.time, capacity_time_max);
       const std::uint32_t clients = 2 * flags_.pool;
       capacity = closed(clients, {{"", clients}}, limit);
+      if (stop_requested()) return {};
+      if (capacity <= 0) {
+        return Error{
+            Errc::bad_argument,
+            "no answer was complete within the " + short_number(limit.time->count()) +
+                " s in which the capacity is measured, so multiples of it are not known; give --rate in "
+                "requests per second, a longer --duration or a smaller --max-tokens"};
+      }
     }
-    for (const Rate& rate : flags_.rates) {
-      if (rate.times_capacity && capacity <= 0) return;  // stopped before it was known
-      open(rate.times_capacity ? rate.value * capacity : rate.value);
-    }
+    for (const Rate& rate : flags_.rates) open(rate.times_capacity ? rate.value * capacity : rate.value);
+    return {};
   }
 
   const std::vector<BenchRun>& runs() const noexcept { return runs_; }
@@ -307,9 +313,9 @@ int measure(const std::shared_ptr<const Model>& model, const BenchFlags& flags) 
                std::to_string((*engine)->options().threads) + " threads\n\n");
   }
   Bench bench(**engine, flags, output);
-  bench.run();
+  const Status ran = bench.run();
   if (flags.json) output.raw(bench_json(bench.runs()));
-  int status = exit_ok;
+  int status = ran ? exit_ok : report(ran.error());
   for (const BenchRun& run : bench.runs()) {
     if (run.load.failed > 0) status = exit_failed;
   }

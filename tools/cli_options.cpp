@@ -333,6 +333,17 @@ void EngineFlags::declare(CommandLine& command_line, const std::string& context_
   declare_kv_type(command_line);
 }
 
+void EngineFlags::declare_kv_bytes(CommandLine& command_line) {
+  command_line.option(
+      "--kv-bytes", "N",
+      "memory of the KV cache, with K, M or G for powers of 1024; default: what the requests in "
+      "flight may need, within half of the memory that is free",
+      [this](std::string_view what, const std::string& value) -> Status {
+        TROUPE_TRY(options.kv_bytes_max, parse_bytes(what, value));
+        return {};
+      });
+}
+
 void EngineFlags::declare_threads(CommandLine& command_line) {
   constexpr std::uint32_t threads_max = 1024;
   command_line.whole("--threads",

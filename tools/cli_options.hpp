@@ -96,7 +96,8 @@ struct EngineFlags {
   void declare(CommandLine& command_line, const std::string& context_help = {});
   void declare_threads(CommandLine& command_line);
   void declare_kv_type(CommandLine& command_line);
-  /// Where requests run through an engine.
+  // Where requests run through an engine:
+  void declare_kv_bytes(CommandLine& command_line);
   void declare_prefix_cache(CommandLine& command_line);
   void declare_draft_tokens(CommandLine& command_line);
 };

@@ -91,6 +91,7 @@ void declare(CommandLine& command_line, GenerateFlags& flags) {
   flags.model.declare_chat_template(command_line);
   flags.answer.declare(command_line, "prompt number i, from 0, uses N + i; default 0");
   flags.engine.declare(command_line);
+  flags.engine.declare_kv_bytes(command_line);
   flags.engine.declare_prefix_cache(command_line);
   flags.engine.declare_draft_tokens(command_line);
   command_line.whole("--parallel", "prompts in flight at once, 1 to 1024; default 8; changes no text", 1,
@@ -107,21 +108,6 @@ void declare(CommandLine& command_line, GenerateFlags& flags) {
 int answers_status(std::size_t failed) {
   if (stop_requested()) return stop_exit_status();
   return failed > 0 ? exit_failed : exit_ok;
-}
-
-// What a request comes to that was refused because its deadline had passed before it could begin: an answer
-// without text.
-Generation unbegun(const Engine& engine, const Prompt& prompt) {
-  Generation answer;
-  answer.finish_reason = FinishReason::deadline;
-  EncodeOptions encode;
-  encode.add_special = true;
-  const auto* chat = std::get_if<ChatPrompt>(&prompt);
-  const auto tokens = chat != nullptr
-                          ? engine.model().encode_chat(*chat)
-                          : engine.model().tokenizer().encode(std::get<std::string>(prompt), encode);
-  if (tokens) answer.usage.prompt_tokens = static_cast<std::uint32_t>(tokens->size());
-  return answer;
 }
 
 // Answers that ended otherwise than their prompts and -n asked for.
@@ -289,12 +275,9 @@ int answer_batch(Engine& engine, Prompts& prompts, bool with_headers, const Gene
     bar.show(label + " prompts, " + std::to_string(tokens) + " tokens", share);
     return !stop_requested() && output.check_reader();
   };
-  options.on_result = [&](std::size_t index, const Result<Generation>& result) {
+  options.on_result = [&](std::size_t index, const Result<Generation>& answer) {
     bar.wipe();
-    const bool too_late = !result && result.error().code == Errc::deadline;
-    const std::string& prompt = prompts.first_unanswered();
-    const Result<Generation> answer = too_late ? unbegun(engine, requests.prompt(prompt)) : result;
-    print_answer(index, prompt, with_headers, flags.json, answer, output);
+    print_answer(index, prompts.first_unanswered(), with_headers, flags.json, answer, output);
     prompts.answered();
     if (!answer) {
       ++totals.failed;
@@ -370,8 +353,6 @@ int run_generate(const Arguments& arguments) {
   engine_options.pool_max = flags.parallel;
   if (prompts.all_known()) engine_options.pool_max = std::min<std::size_t>(flags.parallel, prompts.known());
   engine_options.reader_stall_ms_max = 0;  // whoever reads in a pager may take their time
-  // A forward pass must have room for a row of every prompt in flight.
-  engine_options.step_tokens_max = std::max(engine_options.step_tokens_max, engine_options.pool_max);
   if (const Status status = check_vocabulary("--logit-bias", flags.answer.options, (*model)->tokenizer());
       !status) {
     return report(status.error());

@@ -66,12 +66,26 @@ class LoadMeter {
     return std::nullopt;
   }
 
+  /// Waits for `when`, calling `meanwhile` now and then. False when the run ends first.
+  template <class Meanwhile>
+  bool wait_until(Clock::time_point when, Meanwhile meanwhile) const {
+    for (auto now = Clock::now(); now < when; now = Clock::now()) {
+      if (stop_requested() || now >= until_) return false;
+      meanwhile();
+      std::this_thread::sleep_until(std::min({when, until_, now + look_interval}));
+    }
+    return !stop_requested() && Clock::now() < until_;
+  }
+
   void refused(Clock::time_point asked) {
     const float took = ms_between(asked, Clock::now());
     const std::lock_guard lock(mutex_);
     ++result_.refused;
     result_.refusal_ms.push_back(took);
   }
+
+  /// The run ended before a request that had its number could be made.
+  void withdrawn() { offered_.fetch_sub(1); }
 
   void failed(const Error& error) {
     const std::lock_guard lock(mutex_);
@@ -214,15 +228,16 @@ void keep_asking(Engine& engine, const LoadShape& shape, const LoadKey& key, std
     const auto asked = Clock::now();
     auto attempt = asked;
     Result<Stream> stream = engine.open_stream(request);
-    while (!stream && stream.error().code == Errc::queue_full && !stop_requested()) {
+    while (!stream && stream.error().code == Errc::queue_full) {
       meter.refused(attempt);
-      std::this_thread::sleep_for(milliseconds(std::max<std::uint32_t>(1, stream.error().retry_after_ms)));
+      const milliseconds wait(std::max<std::uint32_t>(1, stream.error().retry_after_ms));
+      if (!meter.wait_until(Clock::now() + wait, [] {})) return meter.withdrawn();
       attempt = Clock::now();
       stream = engine.open_stream(request);
     }
     if (stream) {
       meter.read(*stream, asked, key_index);
-    } else if (!stop_requested()) {
+    } else {
       meter.failed(stream.error());
     }
   }
@@ -355,16 +370,16 @@ LoadResult run_open_loop(Engine& engine, const LoadShape& shape, const std::vect
       request.client_key = keys[key].name;
       const double wait_s = -std::log1p(-uniform_at(shape.seed ^ arrivals_stream, *number)) / rate_per_s;
       due += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(wait_s));
-      for (auto now = Clock::now(); now < due && !stop_requested(); now = Clock::now()) {
-        progress(meter.look());
-        std::this_thread::sleep_until(std::min(due, now + look_interval));
+      if (!meter.wait_until(due, [&] { progress(meter.look()); })) {
+        meter.withdrawn();
+        break;
       }
       Result<Stream> stream = engine.open_stream(request);
       if (stream) {
         readers.read(*std::move(stream), due, key);
       } else if (stream.error().code == Errc::queue_full) {
         meter.refused(due);
-      } else if (!stop_requested()) {
+      } else {
         meter.failed(stream.error());
       }
     }

@@ -45,7 +45,7 @@ std::string help_text() {
          definition_list(rows, 80) +
          "\n'troupe help SUBCOMMAND' lists its options. Results go to standard output, everything else\n"
          "to standard error. Exit status: 0 done, 1 the operation failed, 2 the command line makes no\n"
-         "sense, 130 stopped by Ctrl-C.\n";
+         "sense, 130 stopped by Ctrl-C (128 + the number of any signal that ended it).\n";
 }
 
 int print(const std::string& text) {

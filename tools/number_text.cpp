@@ -66,6 +66,18 @@ Result<std::uint64_t> parse_whole(std::string_view what, std::string_view text, 
   return number;
 }
 
+Result<std::uint64_t> parse_bytes(std::string_view what, std::string_view text) {
+  constexpr std::string_view units = "KMG";
+  const std::size_t unit = text.empty() ? std::string_view::npos : units.find(text.back());
+  const unsigned shift = unit == std::string_view::npos ? 0 : 10 * static_cast<unsigned>(unit + 1);
+  std::uint64_t number = 0;
+  if (!parse_all(without_plus(text.substr(0, text.size() - (shift != 0))), number) || number == 0 ||
+      number > std::numeric_limits<std::uint64_t>::max() >> shift) {
+    return bad_value(what, text, "a number of bytes, at least 1, as 1048576, 1024K, 1M or 2G");
+  }
+  return number << shift;
+}
+
 std::vector<std::string_view> split_at_commas(std::string_view text) {
   std::vector<std::string_view> pieces;
   while (true) {

@@ -28,6 +28,10 @@ Result<double> parse_number(std::string_view what, std::string_view text, Number
 Result<std::uint64_t> parse_whole(std::string_view what, std::string_view text, std::uint64_t low,
                                   std::uint64_t high);
 
+/// A number of bytes, at least 1: whole, or with K, M or G (powers of 1024) behind it. Errors as
+/// parse_number().
+Result<std::uint64_t> parse_bytes(std::string_view what, std::string_view text);
+
 /// Whole numbers separated by commas, at least one. Errors as parse_number().
 Result<std::vector<std::uint32_t>> parse_whole_list(std::string_view what, std::string_view text,
                                                     std::uint32_t low, std::uint32_t high);

@@ -67,9 +67,11 @@ void ignore_write_signals() noexcept {
 void install_signal_handlers(InterruptUse use) {
   if (wake_pipe[0] == -1 && ::pipe2(wake_pipe, O_NONBLOCK | O_CLOEXEC) != 0) wake_pipe[0] = wake_pipe[1] = -1;
   second_interrupt_kills = use == InterruptUse::once;
-  install(SIGINT, on_signal);
-  install(SIGTERM, on_signal);
-  if (!is_ignored(SIGHUP)) install(SIGHUP, on_signal);  // nohup stays in force
+  // What whoever started this program has it ignore stays ignored: nohup, and Ctrl-C behind a shell's &. At a
+  // prompt Ctrl-C is a key like others.
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    if (!is_ignored(number) || (number == SIGINT && use == InterruptUse::always)) install(number, on_signal);
+  }
   if (use == InterruptUse::always) {
     install(SIGWINCH, on_signal);
     install(SIGCONT, on_signal);

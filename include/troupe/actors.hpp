@@ -41,6 +41,7 @@
 #include "troupe/engine.hpp"
 #include "troupe/error.hpp"
 #include "troupe/generation.hpp"
+#include "troupe/metrics.hpp"
 #include "troupe/model.hpp"
 #include "troupe/options.hpp"
 
@@ -117,15 +118,15 @@ struct Drain {
 };
 struct Drained {};
 
-/// Asks for the numbers of the moment.
+/// Asks for the numbers of the moment, or for those and the distributions: see metrics.hpp.
 struct GetStats {};
+struct GetMetrics {};
 
 /// Errors are caf::error values made by make_error(): refusals as those of Engine::open_stream().
-using TroupeActor =
-    caf::typed_actor<caf::replies_to<GenerationRequest>::with<Generation>,
-                     caf::replies_to<OpenStream>::with<StreamOpened>, caf::reacts_to<Consumed>,
-                     caf::reacts_to<Cancel>, caf::replies_to<Drain>::with<Drained>,
-                     caf::replies_to<GetStats>::with<EngineStats>>;
+using TroupeActor = caf::typed_actor<
+    caf::replies_to<GenerationRequest>::with<Generation>, caf::replies_to<OpenStream>::with<StreamOpened>,
+    caf::reacts_to<Consumed>, caf::reacts_to<Cancel>, caf::replies_to<Drain>::with<Drained>,
+    caf::replies_to<GetStats>::with<EngineStats>, caf::replies_to<GetMetrics>::with<Metrics>>;
 
 /// Spawns a troupe in `system`, which must outlive it: the system's destructor waits for its end, which comes
 /// with the last handle or an exit message (and not before a forward pass returns, should one be stuck).
@@ -162,3 +163,5 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Cancel)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Drain)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Drained)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::GetStats)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::GetMetrics)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Metrics)

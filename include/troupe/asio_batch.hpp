@@ -97,11 +97,7 @@ class BatchOperation final : public Operation<Handler> {
       }
     }
     while (given_up_ && next_ < requests_.size()) refused_.insert(next_++);
-    while (given_up_ && !refused_.empty()) {
-      Generation none;
-      none.finish_reason = FinishReason::cancelled;
-      settle(*refused_.begin(), std::move(none));
-    }
+    while (given_up_ && !refused_.empty()) settle(*refused_.begin(), unbegun(FinishReason::cancelled));
     if (completed_ == results_.size()) finish();
   }
 
@@ -118,21 +114,34 @@ class BatchOperation final : public Operation<Handler> {
     Result<Generation> result = *found->second->stream.result();
     running_.erase(found);
     waiting_ = false;  // one of ours has left: there may be room now
-    if (!result && result.error().code == Errc::queue_full && !given_up_) {
+    const auto refused_with = [&](Errc code) { return !result && result.error().code == code; };
+    const auto now = std::chrono::steady_clock::now();
+    const auto deadline = requests_[index].deadline.value_or(std::chrono::steady_clock::time_point::max());
+    if (refused_with(Errc::queue_full) && deadline > now && !given_up_) {
       // What runs now is what there was room for.
       limit_ = std::max<std::size_t>(1, running_.size());
       refused_.insert(index);
-      wait(std::chrono::milliseconds(result.error().retry_after_ms));
+      wait_until(std::min(deadline, now + std::chrono::milliseconds(result.error().retry_after_ms)));
     } else {
+      // Whether its deadline came before its turn or in it, it ends alike.
+      if (refused_with(Errc::deadline) || (refused_with(Errc::queue_full) && deadline <= now))
+        result = unbegun(FinishReason::deadline);
       limit_ = std::min<std::size_t>(limit_ + 1, options_.parallelism_max);
       settle(index, std::move(result));
     }
     go_on();
   }
 
-  void wait(std::chrono::milliseconds time) {
+  /// The answer to a prompt that ended before it could begin.
+  static Generation unbegun(FinishReason reason) {
+    Generation none;
+    none.finish_reason = reason;
+    return none;
+  }
+
+  void wait_until(std::chrono::steady_clock::time_point time) {
     waiting_ = true;
-    retry_->expires_after(time);
+    retry_->expires_at(time);
     retry_->async_wait([same = shared()](boost::system::error_code code) {
       if (code) return;  // set anew
       same->waiting_ = false;

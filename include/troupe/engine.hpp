@@ -113,8 +113,9 @@ class Engine {
                             const std::function<bool(const TokenEvent&)>& on_token);
 
   /// Answers many prompts, at most parallelism_max at once, and returns the results in the order of the
-  /// requests. One prompt's error does not disturb the others. Refusals for a full queue are waited out.
-  /// Seeds are taken as they are: see seeded_requests() for "prompt i uses seed + i".
+  /// requests. One prompt's error does not disturb the others. Refusals for a full queue are waited out, up
+  /// to the request's deadline: it then ends with FinishReason::deadline and no text. Seeds are taken
+  /// as they are: see seeded_requests() for "prompt i uses seed + i".
   std::vector<Result<Generation>> batch(std::span<const GenerationRequest> requests,
                                         const BatchOptions& options = {});
 

@@ -34,7 +34,7 @@ const char* errc_name(Errc code) noexcept;
 struct Error {
   Errc code = Errc::fault;
   std::string message;
-  std::uint32_t retry_after_ms = 0;  ///< only with Errc::queue_full and Errc::draining; else 0
+  std::uint32_t retry_after_ms = 0;  ///< only with Errc::queue_full; else 0
 };
 
 /// Either a T or an Error. Not thread-safe; move it like the T it holds.

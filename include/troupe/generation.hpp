@@ -19,26 +19,28 @@ namespace troupe {
 /// (seed, position), so the same options give the same tokens whatever else runs. Defaults are those that
 /// users of local models know.
 struct SamplingOptions {
-  float temperature = 0.8F;  ///< ≥ 0; 0 takes the most likely token
+  float temperature = 0.8F;  ///< 0 to 100; 0 takes the most likely token
   std::uint32_t top_k = 40;  ///< keep the k most likely; 0 keeps all
   float top_p = 0.95F;       ///< (0, 1]: keep the smallest set with this much probability; 1 keeps all
   float min_p = 0.05F;       ///< [0, 1]: drop tokens less likely than this share of the best; 0 keeps all
   float repeat_penalty =
-      1.0F;  ///< > 0: divides (multiplies, if negative) the logits of recent tokens; 1 is off
+      1.0F;  ///< above 0 to 100: divides (multiplies, if negative) the logits of recent tokens; 1 is off
   std::uint32_t repeat_last_n =
-      64;                         ///< how many tokens back (prompt and answer) repeat_penalty looks; 0 is off
-  float presence_penalty = 0.0F;  ///< [-2, 2]: subtracted once for a token that the answer has already
+      64;  ///< how many tokens back (prompt and answer) repeat_penalty looks, at most 1 000 000; 0 is off
+  float presence_penalty = 0.0F;   ///< [-2, 2]: subtracted once for a token that the answer has already
   float frequency_penalty = 0.0F;  ///< [-2, 2]: subtracted for each time the answer has the token
-  std::vector<std::pair<Token, float>> logit_bias = {};  ///< added to the logits; -infinity forbids a token
-  std::uint64_t seed = 0;                                ///< any value; equal seeds repeat the answer
+  /// Added to the logits; -infinity forbids a token. At most 4096.
+  std::vector<std::pair<Token, float>> logit_bias = {};
+  std::uint64_t seed = 0;  ///< any value; equal seeds repeat the answer
 };
 
 /// Options of one request. Validated at submission: a value out of range is refused, never clamped.
 struct GenerationOptions {
   SamplingOptions sampling = {};
-  std::uint32_t max_tokens = 256;       ///< tokens to generate at most; 0 only evaluates the prompt
-  std::vector<std::string> stop = {};   ///< the answer ends before any of these texts; at most 16, none empty
-  std::vector<Token> stop_tokens = {};  ///< the answer ends before any of these tokens
+  std::uint32_t max_tokens = 256;  ///< tokens to generate at most; 0 only evaluates the prompt
+  /// The answer ends before any of these texts: at most 16, of 1 to 1024 bytes of UTF-8 each.
+  std::vector<std::string> stop = {};
+  std::vector<Token> stop_tokens = {};  ///< the answer ends before any of these tokens; at most 4096
   bool ignore_eos = false;              ///< do not end at the model's end-of-text tokens
 };
 
@@ -79,7 +81,9 @@ struct GenerationRequest {
   /// The request ends at this moment, wherever it is, with what it has so far. nullopt: never.
   std::optional<std::chrono::steady_clock::time_point> deadline = {};
   Priority priority = Priority::normal;
-  std::string client_key = {};  ///< fairness is between keys; empty is a key like any other
+  /// Fairness is between keys, of at most 256 bytes (what is longer, a token of a session say, goes in as its
+  /// hash); empty is a key like any other.
+  std::string client_key = {};
 };
 
 /// Why an answer ended.

@@ -68,8 +68,8 @@ struct Metrics {
   EngineStats stats;
   /// Ended requests by "stop", "length", "cancelled", "deadline" (finish_reason_name()) and "error".
   Counts requests_by_outcome;
-  /// Requests that were turned away before they were queued, by errc_name(); each code that admission can
-  /// give.
+  /// Requests that were turned away before they were queued, by errc_name(); each code that encoding a prompt
+  /// and admission can give.
   Counts refusals_by_code;
 
   HistogramSnapshot queue_time;           ///< until a generator took the request, of those that got one

@@ -18,7 +18,7 @@ namespace troupe {
 
 /// What a person asks of a model.
 struct ModelInfo {
-  std::string name;          ///< general.name, or the file's stem
+  std::string name;  ///< general.name, or the file's stem; on one line, valid UTF-8, at most some 120 bytes
   std::string architecture;  ///< "llama", "gpt2", …
   std::string format;        ///< "GGUF v3", "SMND v1", "llama2.c v0"
   std::string weight_types;  ///< the encodings by share of the weights, e.g. "Q4_0, F32"

@@ -38,6 +38,8 @@ struct ModelOptions {
   std::string chat_template = {};
 };
 
+/// A value out of the range that is stated or goes without saying is an error of Engine::start(), which names
+/// both; nothing is clamped, but for what 0 stands for.
 struct EngineOptions {
   /// Kernel threads. 0: what the process may really use (affinity mask and cgroup quota). Changes no bits.
   std::uint32_t threads = 0;
@@ -48,8 +50,8 @@ struct EngineOptions {
   /// positions (gpt2) have no more than they state: asking for more is an error.
   std::uint32_t context_tokens = 0;
 
-  /// Generators that run at once; each is one row of the decode batch. Beyond some tens the arithmetic units
-  /// are full and more only adds latency.
+  /// Generators that run at once, 1 to 4096; each is one row of the decode batch. Beyond some tens the
+  /// arithmetic units are full and more only adds latency.
   std::uint32_t pool_max = 8;
 
   /// Requests that wait for a generator, and their prompt + max_tokens (at most the context each) in sum.
@@ -67,8 +69,8 @@ struct EngineOptions {
   /// prompt. Changes no bits. What is kept longest without use goes first.
   bool prefix_cache = true;
 
-  /// Rows of one forward pass. Decodes go first; prefill chunks fill up to this, or to what step_stretch_max
-  /// allows.
+  /// Rows of one forward pass, up to 65 536; raised to pool_max where it is less, so that every generator has
+  /// one. Decodes go first; prefill chunks fill up to this, or to what step_stretch_max allows.
   std::uint32_t step_tokens_max = 256;
 
   /// How much longer a step may take for the prompts in it while streams run, as a multiple, at least 1: what
@@ -112,7 +114,7 @@ struct EngineOptions {
   /// How often one request is replayed after faults before it gets the error.
   std::uint32_t replays_max = 8;
 
-  /// How long stop() lets running requests finish before it cancels them.
+  /// How long stop() lets running requests finish before it cancels them; at most an hour.
   std::uint32_t drain_ms = 5'000;
 };
 

@@ -70,30 +70,42 @@ class BatchRun {
     return true;
   }
 
-  /// Submits the next request, the last that was read. When the queue is full, says when to try it again.
+  /// Submits the next request, the last that was read. When the queue is full, says when to try it again: at
+  /// its deadline at the latest, which ends it here as it would anywhere.
   std::optional<TimePoint> start_next() {
     const std::size_t index = read() - 1;
     if (given_up_) {
       next_ = nullptr;
-      Generation none;
-      none.finish_reason = FinishReason::cancelled;
-      complete(index, std::move(none));
+      complete(index, unbegun(FinishReason::cancelled));
       return std::nullopt;
     }
     const auto listener = std::make_shared<BatchListener>(inbox_, index);
     const Result<RequestId> admitted = submit(listener);
-    if (!admitted && admitted.error().code == Errc::queue_full) {
-      return std::chrono::steady_clock::now() + std::chrono::milliseconds(admitted.error().retry_after_ms);
-    }
+    const auto refused_with = [&](Errc code) { return !admitted && admitted.error().code == code; };
+    const TimePoint now = std::chrono::steady_clock::now();
+    const TimePoint deadline = next_->deadline.value_or(TimePoint::max());
+    if (refused_with(Errc::queue_full) && deadline > now)
+      return std::min(deadline, now + std::chrono::milliseconds(admitted.error().retry_after_ms));
+    const auto work = std::move(next_work_);
     next_ = nullptr;
     next_work_ = nullptr;
     if (admitted || !listener->claim_answer()) {
       pending_.back().running = admitted ? *admitted : 0;
       ++in_flight_;  // its answer comes, or has come, through the inbox
+    } else if (refused_with(Errc::queue_full) || refused_with(Errc::deadline)) {
+      complete(index, unbegun(FinishReason::deadline, work.get()));
     } else {
       complete(index, admitted.error());
     }
     return std::nullopt;
+  }
+
+  /// The answer to a request that ended before it could begin.
+  static Generation unbegun(FinishReason reason, const Work* work = nullptr) {
+    Generation none;
+    none.finish_reason = reason;
+    if (work != nullptr) none.usage.prompt_tokens = static_cast<std::uint32_t>(work->prompt.size());
+    return none;
   }
 
   Result<RequestId> submit(const std::shared_ptr<StreamListener>& listener) {

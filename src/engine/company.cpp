@@ -31,8 +31,22 @@ Result<Company> make_company(std::shared_ptr<const Model> model, const EngineOpt
     company.model = std::move(model);
     company.resolved = resolved;
     company.counters = std::make_shared<Counters>();
+    company.gate = std::make_shared<Gate>(company.counters, resolved.options);
     return company;
   });
+}
+
+EngineStats stats_of(const Company& company) {
+  EngineStats stats = company.counters->stats();
+  stats.kv_pages_total = company.resolved.kv_pages_max;
+  return stats;
+}
+
+Metrics metrics_of(const Company& company) {
+  Metrics metrics = company.counters->snapshot();
+  metrics.model_name = company.model->info().name;
+  metrics.stats = stats_of(company);
+  return metrics;
 }
 
 RouterConfig router_config(caf::actor_system& system, const Company& company, bool router_quits_when_failed) {

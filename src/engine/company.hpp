@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "actors/gate.hpp"
 #include "actors/router.hpp"
 #include "actors/stepper.hpp"
 #include "engine/resolve.hpp"
@@ -14,6 +15,7 @@ struct Company {
   std::shared_ptr<const Model> model;
   ResolvedOptions resolved;
   std::shared_ptr<Counters> counters;
+  std::shared_ptr<Gate> gate;
   std::function<std::unique_ptr<Stepper>()> make_stepper;
   /// The first batcher's, made beforehand so that what it lacks is an error of the start.
   std::shared_ptr<std::unique_ptr<Stepper>> first_stepper;
@@ -21,6 +23,10 @@ struct Company {
 
 /// Errors: bad_argument (no model; an option out of range), too_large (KV cache, memory), io (no threads).
 Result<Company> make_company(std::shared_ptr<const Model> model, const EngineOptions& options);
+
+/// What it has done and is doing.
+EngineStats stats_of(const Company& company);
+Metrics metrics_of(const Company& company);
 
 /// How the router is spawned, and it the others. `system` must outlive it.
 RouterConfig router_config(caf::actor_system& system, const Company& company, bool router_quits_when_failed);

@@ -10,6 +10,7 @@
 
 #include "actors/encode.hpp"
 #include "actors/event_sink.hpp"
+#include "actors/gate.hpp"
 #include "base/guard.hpp"
 #include "base/log.hpp"
 #include "base/try.hpp"
@@ -56,11 +57,11 @@ std::optional<TimePoint> after(std::chrono::milliseconds wait) {
 
 /// Everything that runs. Shared by the Engine and, weakly, by its Streams, which may outlive it.
 struct Engine::Impl final : StreamHost {
-  explicit Impl(const Company& company)
-      : model(company.model),
+  explicit Impl(Company of)
+      : company(std::move(of)),
+        model(company.model),
         options(company.resolved.options),
-        kv_pages_max(company.resolved.kv_pages_max),
-        counters(company.counters),
+        gate(company.gate),
         config(options.threads),
         system(config),
         sink(spawn_event_sink(system)),
@@ -76,7 +77,7 @@ struct Engine::Impl final : StreamHost {
   /// answer.
   Result<RequestId> submit(const GenerationRequest& request, std::shared_ptr<const Work> work,
                            std::uint32_t window_tokens, const std::shared_ptr<StreamListener>& listener) {
-    if (auto full = refused_for_full_queue()) return *std::move(full);
+    if (auto full = gate->queue_full()) return *std::move(full);
     Submission submission = submission_of(request, window_tokens);
     submission.work = std::move(work);
     submission.sink = sink;
@@ -96,29 +97,27 @@ struct Engine::Impl final : StreamHost {
 
   Result<RequestId> submit(const GenerationRequest& request, std::uint32_t window_tokens,
                            const std::shared_ptr<StreamListener>& listener) {
-    if (auto full = refused_for_full_queue()) return *std::move(full);  // before its prompt is encoded
     return guarded("submitting a request", [&]() -> Result<RequestId> {
-      TROUPE_TRY(auto work, make_work(request, *model));
+      TROUPE_TRY(auto work, encoded(request));
       return submit(request, std::move(work), window_tokens, listener);
     });
   }
 
-  /// The router's refusal, as it last said it: an overload is turned away by those who bring it, and the
-  /// actors get on with what they have admitted.
-  std::optional<Error> refused_for_full_queue() {
-    const std::uint32_t retry_ms = counters->queue_retry_ms;
-    if (retry_ms == 0) return std::nullopt;
-    bump(counters->refusals[static_cast<std::size_t>(Errc::queue_full)]);
-    return Error{Errc::queue_full,
-                 "the queue is full with " + std::to_string(counters->requests_queued) +
-                     " requests; retry in " + std::to_string(retry_ms) + " ms",
-                 retry_ms};
+  Result<std::shared_ptr<const Work>> encoded(const GenerationRequest& request) {
+    TROUPE_TRY(const auto place, gate->enter());
+    auto work = make_work(request, *model);
+    return work ? std::move(work) : gate->refused(work.error());
   }
 
   void begin(const GenerationRequest& request, std::uint32_t window_tokens,
              std::shared_ptr<StreamListener> listener) override {
+    auto place = gate->enter();
+    if (!place) {
+      if (listener->claim_answer()) listener->on_error(std::move(place).error());
+      return;
+    }
     Submit submit;
-    submit.job = {model, std::make_shared<const GenerationRequest>(request)};
+    submit.job = {model, std::make_shared<const GenerationRequest>(request), *std::move(place)};
     submit.submission = submission_of(request, window_tokens);
     submit.submission.tag = next_tag.fetch_add(1, std::memory_order_relaxed);
     submit.listener = answered_for_certain(std::move(listener));
@@ -146,17 +145,17 @@ struct Engine::Impl final : StreamHost {
             .receive([](Drained) {}, [](caf::error&) {});
       }
       caf::anon_send(sink, Quit{});
-      stuck = !await_end(system, *counters, options.step_stall_ms_max);
+      stuck = !await_end(system, *company.counters, options.step_stall_ms_max);
       if (stuck)
         log_error(
             "a forward pass has not ended; the engine stops without it, and what it uses stays in memory");
     });
   }
 
-  std::shared_ptr<const Model> model;
-  EngineOptions options;
-  std::size_t kv_pages_max;
-  std::shared_ptr<Counters> counters;
+  const Company company;
+  const std::shared_ptr<const Model>& model;  // company's
+  const EngineOptions& options;
+  const std::shared_ptr<Gate>& gate;
   std::atomic<StreamTag> next_tag{1};
   std::once_flag stopped;
   bool stuck = false;  // after stop(): some actor will not end
@@ -220,9 +219,9 @@ Result<Generation> Stream::result() {
 
 Result<std::unique_ptr<Engine>> Engine::start(std::shared_ptr<const Model> model,
                                               const EngineOptions& options) {
-  TROUPE_TRY(const Company company, make_company(std::move(model), options));
+  TROUPE_TRY(Company company, make_company(std::move(model), options));
   return guarded("starting the engine", [&]() -> Result<std::unique_ptr<Engine>> {
-    return std::unique_ptr<Engine>(new Engine(std::make_shared<Impl>(company)));
+    return std::unique_ptr<Engine>(new Engine(std::make_shared<Impl>(std::move(company))));
   });
 }
 
@@ -289,7 +288,7 @@ std::vector<GenerationRequest> Engine::seeded_requests(std::span<const std::stri
 std::size_t Engine::Impl::batch(const BatchSource& source, const BatchOptions& batch_options,
                                 const BatchSink& results) {
   BatchEngine engine;
-  engine.make_work = [this](const GenerationRequest& request) { return make_work(request, *model); };
+  engine.make_work = [this](const GenerationRequest& request) { return encoded(request); };
   engine.submit = [this](const GenerationRequest& request, const std::shared_ptr<const Work>& work,
                          const std::shared_ptr<StreamListener>& listener) {
     return submit(request, work, 0, listener);
@@ -327,16 +326,11 @@ std::size_t Engine::batch(const std::function<std::optional<GenerationRequest>()
 EngineDoor::EngineDoor(Engine& engine) : host_(engine.impl_) {}
 
 EngineStats Engine::stats() const {
-  EngineStats stats = impl_->counters->stats();
-  stats.kv_pages_total = impl_->kv_pages_max;
-  return stats;
+  return stats_of(impl_->company);
 }
 
 Metrics Engine::metrics() const {
-  Metrics metrics = impl_->counters->snapshot();
-  metrics.model_name = impl_->model->info().name;
-  metrics.stats.kv_pages_total = impl_->kv_pages_max;
-  return metrics;
+  return metrics_of(impl_->company);
 }
 
 void Engine::stop() {

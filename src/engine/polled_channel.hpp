@@ -18,7 +18,8 @@ class StreamHost {
   virtual ~StreamHost() = default;
 
   /// Submits a request whose listener hears everything about it, a refusal included, on a thread of the
-  /// engine. window_tokens: tokens that may be sent ahead of consumed(); 0: no limit.
+  /// engine; only that for a full queue comes at once, on the caller's. window_tokens: tokens that may be
+  /// sent ahead of consumed(); 0: no limit.
   virtual void begin(const GenerationRequest& request, std::uint32_t window_tokens,
                      std::shared_ptr<StreamListener> listener) = 0;
   virtual void cancel(RequestId request) = 0;

@@ -53,13 +53,8 @@ Result<ResolvedOptions> resolve(const EngineOptions& asked, const Model& model) 
   o.kv_precision = resolve_kv_precision(model, o.kv_precision);
   resolved.kv_type = kv_type_of(o.kv_precision);
 
-  // A step must have room for a row of every running generator, or decodes would take turns.
-  if (o.step_tokens_max < o.pool_max) {
-    return Error{Errc::bad_argument,
-                 "step_tokens_max is " + std::to_string(o.step_tokens_max) +
-                     "; expected at least pool_max, " + std::to_string(o.pool_max),
-                 0};
-  }
+  // A step has room for a row of every running generator, or decodes would take turns.
+  o.step_tokens_max = std::max(o.step_tokens_max, o.pool_max);
   const std::size_t page = KvCache::page_bytes(model.parts().config, resolved.kv_type);
   const std::size_t sequence_pages = KvCache::pages_for(o.context_tokens);
   const std::uint64_t usable = usable_memory_bytes();

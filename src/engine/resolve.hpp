@@ -13,7 +13,7 @@ struct ResolvedOptions {
   std::size_t kv_pages_max = 0;
 };
 
-/// Errors: bad_argument (an option out of range; names it), too_large (no memory for one sequence's cache).
+/// Errors: bad_argument (an option out of range; names it), too_large (no memory for a page of the KV cache).
 Result<ResolvedOptions> resolve(const EngineOptions& asked, const Model& model);
 
 }  // namespace troupe

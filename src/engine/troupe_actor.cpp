@@ -117,11 +117,8 @@ class TroupeState {
     return drained_.back();
   }
 
-  EngineStats stats() const {
-    EngineStats stats = company_.counters->stats();
-    stats.kv_pages_total = company_.resolved.kv_pages_max;
-    return stats;
-  }
+  EngineStats stats() const { return stats_of(company_); }
+  Metrics metrics() const { return metrics_of(company_); }
 
   // ---- from the router ----
 
@@ -154,18 +151,22 @@ class TroupeState {
   // ---- requests ----
 
   void begin(OpenRequest request, GenerationRequest wanted, std::uint32_t window_tokens) {
+    auto place = company_.gate->enter();
+    if (!place) return fail(request, place.error());
     if (const caf::actor_addr& client = request.client; client && ++clients_[client] == 1)
       self_->monitor(client);
     auto submission = std::make_shared<Submission>(submission_of(wanted, window_tokens));
     submission->tag = ++last_tag_;
     submission->sink = StreamReader(self_);
     open_.emplace(submission->tag, std::move(request));
-    encode_then(self_, {company_.model, std::make_shared<const GenerationRequest>(std::move(wanted))},
-                [this, submission](Encoded encoded) {
-                  if (encoded.refusal) return refused(submission->tag, *encoded.refusal);
-                  submission->work = std::move(encoded.work);
-                  submit(*submission);
-                });
+    encode_then(
+        self_,
+        {company_.model, std::make_shared<const GenerationRequest>(std::move(wanted)), *std::move(place)},
+        [this, submission](Encoded encoded) {
+          if (encoded.refusal) return refused(submission->tag, *encoded.refusal);
+          submission->work = std::move(encoded.work);
+          submit(*submission);
+        });
   }
 
   void submit(Submission& submission) {
@@ -287,6 +288,7 @@ TroupeDoor::behavior_type troupe_actor(TroupeState::Self self, const Company& co
       [self](const Cancel& m) { self->state.cancel(m); },
       [self](const Drain& m) { return self->state.drain(m); },
       [self](const GetStats&) { return self->state.stats(); },
+      [self](const GetMetrics&) { return self->state.metrics(); },
       [self](StreamToken& m) { self->state.token(m); },
       [self](StreamEnd& m) { self->state.end(m); },
       [self](const StreamError& m) { self->state.error(m); },

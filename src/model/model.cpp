@@ -65,7 +65,7 @@ Result<std::shared_ptr<const Model>> load_model(const Checkpoint& checkpoint, co
 
   ModelInfo& info = parts->info;
   TROUPE_TRY(const auto stated_name, checkpoint.metadata.get_string("general.name"));
-  info.name = stated_name.value_or(name);
+  info.name = printable(stated_name.value_or(name));  // it goes into metrics, drawings and terminals
   info.architecture = parts->config.architecture.name;
   info.format = checkpoint.format;
   info.weight_types = weight_types(checkpoint);

@@ -276,7 +276,7 @@ TEST_CASE("invalid requests are refused before admission, by name", "[actors]") 
     const auto admission = world.submit(std::move(submission));
     return admission.refusal ? admission.refusal->message : std::string();
   };
-  CHECK(refusal([](Work& w) { w.prompt.clear(); }).find("prompt is empty") != std::string::npos);
+  CHECK(refusal([](Work& w) { w.prompt.clear(); }).find("prompt has no tokens") != std::string::npos);
   CHECK(refusal([](Work& w) { w.prompt.push_back(999); }).find("999") != std::string::npos);
   CHECK(refusal([](Work& w) { w.options.stop = {""}; }).find("stop text") != std::string::npos);
   CHECK(refusal([](Work& w) { w.options.stop = {"\xff"}; }).find("UTF-8") != std::string::npos);

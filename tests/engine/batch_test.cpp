@@ -3,6 +3,7 @@
 #include "support/toy_engine.hpp"
 
 using namespace troupe;
+using namespace std::chrono_literals;
 using test::one_place;
 using test::request;
 using test::start;
@@ -166,6 +167,26 @@ TEST_CASE("a batch that is given up reads no further", "[engine]") {
   CHECK(engine->batch(next, options) == read);
   CHECK(cancelled > 0);
   CHECK(read < 100);
+}
+
+TEST_CASE("a deadline ends a batch's prompt that a full queue keeps out, as it ends one that waits in it",
+          "[engine]") {
+  EngineOptions options = one_place();
+  options.queue_requests_max = 1;
+  options.stream_window_tokens = 4;
+  const auto engine = start(options);
+  auto running = engine->open_stream(request("a", 100));  // until it is read, which it is not
+  REQUIRE(running);
+  auto waiting = engine->generate(request("b", 3));
+  std::vector<GenerationRequest> late(3, request("c", 3));
+  for (GenerationRequest& r : late) r.deadline = std::chrono::steady_clock::now() + 30ms;
+  for (const auto& result : engine->batch(late)) {
+    REQUIRE(result);
+    CHECK(result->finish_reason == FinishReason::deadline);
+    CHECK(result->text.empty());
+  }
+  running->cancel();
+  CHECK(waiting.get());
 }
 
 TEST_CASE("a batch that is given up ends every prompt as cancelled", "[engine]") {

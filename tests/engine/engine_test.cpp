@@ -8,6 +8,7 @@
 #include <sstream>
 #include <thread>
 
+#include "engine/resolve.hpp"
 #include "support/shared_data.hpp"
 #include "support/toy_engine.hpp"
 
@@ -160,8 +161,18 @@ TEST_CASE("a full queue refuses at once, by when it will have room, and has room
   CHECK(engine->generate(request("e", 3)).get());
 }
 
-TEST_CASE("stopping lets running requests finish in time, cancels the rest, and refuses newcomers",
-          "[engine]") {
+TEST_CASE("stopping lets requests finish that have the time, and refuses newcomers", "[engine]") {
+  EngineOptions options = one_place();
+  options.drain_ms = 60'000;
+  const auto engine = start(options);
+  std::vector<std::future<Result<Generation>>> answers;
+  for (int i = 0; i < 3; ++i) answers.push_back(engine->generate(request("x", 50)));
+  engine->stop();
+  for (auto& answer : answers) CHECK(answer.get()->tokens.size() == 50);
+  CHECK(engine->generate(request("late", 1)).get().error().code == Errc::draining);
+}
+
+TEST_CASE("stopping cancels what has no more time, and refuses newcomers", "[engine]") {
   EngineOptions options = test::long_context(one_place());
   options.drain_ms = 0;
   const auto engine = start(options);
@@ -272,7 +283,7 @@ TEST_CASE("engine options out of range are refused by name", "[engine]") {
     return engine ? std::string() : engine.error().message;
   };
   CHECK(message([](auto& o) { o.pool_max = 0; }).find("pool_max") == 0);
-  CHECK(message([](auto& o) { o.step_tokens_max = 4; }).find("step_tokens_max") == 0);
+  CHECK(message([](auto& o) { o.step_tokens_max = 0; }).find("step_tokens_max") == 0);
   CHECK(message([](auto& o) { o.stream_window_tokens = 0; }).find("stream_window_tokens") == 0);
   CHECK(message([](auto& o) { o.threads = 100'000; }).find("threads") == 0);
   CHECK(message([](auto& o) { o.kv_bytes_max = 10; }).find("KV cache") != std::string::npos);

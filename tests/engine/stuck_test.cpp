@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-class Gate {
+class StepGate {
  public:
   void open() {
     const std::lock_guard lock(mutex_);
@@ -42,7 +42,7 @@ class Gate {
 /// A real model whose third step hangs until the gate opens.
 class HangingStepper final : public test::StepperShell {
  public:
-  HangingStepper(std::unique_ptr<Stepper> real, std::shared_ptr<Gate> gate)
+  HangingStepper(std::unique_ptr<Stepper> real, std::shared_ptr<StepGate> gate)
       : StepperShell(std::move(real)), gate_(std::move(gate)) {}
 
   std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override {
@@ -51,7 +51,7 @@ class HangingStepper final : public test::StepperShell {
   }
 
  private:
-  std::shared_ptr<Gate> gate_;
+  std::shared_ptr<StepGate> gate_;
   int steps_ = 0;
 };
 
@@ -77,13 +77,13 @@ struct Answers {
   std::uint64_t step_stalls = 0;
 };
 
-Answers ask(const std::shared_ptr<Gate>& gate) {
+Answers ask(const std::shared_ptr<StepGate>& gate) {
   EngineOptions options;
   options.step_stall_ms_max = 300;
   auto company = make_company(test::toy_model(), options);
   REQUIRE(company);
   if (gate) {
-    auto& first = *company->first_stepper;
+    auto& first = company->first_steppers->front();
     first = std::make_unique<HangingStepper>(std::move(first), gate);
   }
   SharingConfig config;
@@ -130,7 +130,7 @@ Answers ask(const std::shared_ptr<Gate>& gate) {
 TEST_CASE("a step that hangs on its thread costs its requests a replay, and the company can end without it",
           "[engine]") {
   const Answers want = ask(nullptr);
-  const Answers got = ask(std::make_shared<Gate>());
+  const Answers got = ask(std::make_shared<StepGate>());
   CHECK(got.tokens == want.tokens);
   CHECK(got.step_stalls >= 1);
 }

@@ -69,6 +69,18 @@ TEST_CASE("a model opens on a thread of its own, with progress there", "[model]"
   CHECK(elsewhere);
 }
 
+TEST_CASE("a model's name is fit for one line wherever it is shown", "[model]") {
+  const TemporaryFolder folder;
+  const Checkpoint toy = toy_checkpoint();
+  Metadata metadata;
+  metadata.insert("general.name", std::string("\x1b[31mred\xff\nname"));
+  for (const auto& [key, value] : toy.metadata) metadata.insert(key, value);
+  REQUIRE(write_gguf(folder.path() / "toy.gguf", metadata, toy.tensors));
+  const auto model = Model::open(folder.path() / "toy.gguf");
+  if (!model) FAIL(model.error().message);
+  CHECK((*model)->info().name == "\\x1b[31mred\\xff\\nname");
+}
+
 TEST_CASE("loading in the background is cancelled from outside while it runs", "[model]") {
   const TemporaryFolder folder;
   std::stop_source stop;

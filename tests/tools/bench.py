@@ -6,12 +6,22 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 import xml.etree.ElementTree
+from pathlib import Path
 
 from program import LIMIT_S, TROUPE, environment, main, run
 
 SPREAD = {"min", "mean", "p50", "p95", "p99", "max"}
+
+
+def cpu_seconds(pid):
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def bench(*arguments):
@@ -72,7 +82,7 @@ class Bench(unittest.TestCase):
 
     def test_what_makes_no_sense_is_refused(self):
         for arguments in (["--rate", "5", "--concurrency", "4"], ["--keys", "a=1", "--concurrency", "4"],
-                          ["--rate", "0"], ["--rate", "5,"], ["--concurrency", "1,,2"], ["--keys", "=4"],
+                          ["--rate", "0"], ["--rate", "1e-9"], ["--kv-bytes", "0"], ["--kv-bytes", "1T"], ["--rate", "5,"], ["--concurrency", "1,,2"], ["--keys", "=4"],
                           ["--keys", "a=0"], ["--requests", "0"], ["--duration", "-1"]):
             done = run("bench", *arguments)
             self.assertEqual((done.returncode, done.stdout), (2, b""), arguments)
@@ -82,12 +92,12 @@ class Bench(unittest.TestCase):
         self.assertIn(b"100032", done.stderr)
 
     def test_ctrl_c_prints_what_was_measured(self):
-        process = subprocess.Popen([TROUPE, "bench", "--duration", "3600", "--concurrency", "2", "--json"],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        process = subprocess.Popen([TROUPE, "bench", "--duration", "3600", "--concurrency", "2", "--warmup", "0",
+                                    "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
         try:
-            # Its threads are there when it has begun: the handlers are older than they.
-            while len(os.listdir(f"/proc/{process.pid}/task")) < 8 and process.poll() is None:
-                pass
+            # It has computed for a while when it has used some tenths of a second of processor time.
+            while process.poll() is None and cpu_seconds(process.pid) < 0.3:
+                time.sleep(0.01)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=LIMIT_S)
         finally:
@@ -95,9 +105,38 @@ class Bench(unittest.TestCase):
                 process.kill()
                 process.wait()
         self.assertEqual((process.returncode, err), (130, b""))
-        for r in json.loads(out)["runs"]:
-            self.assertEqual(r["failed"], 0)
-            self.assertLessEqual(r["completed"] + r["cancelled"], r["requests"])
+        (r,) = json.loads(out)["runs"]
+        self.assertGreater(r["completed"], 0)
+        self.assertEqual(r["failed"], 0)
+        self.assertLessEqual(r["completed"] + r["cancelled"], r["requests"])
+
+    def test_no_request_begins_after_the_duration(self):
+        _, (r,) = bench("--rate", "0.001", "--duration", "0.05", "--warmup", "0")
+        self.assertEqual((r["requests"], r["completed"], r["refused"]), (0, 0, 0))
+        # Those that a full queue keeps waiting give up, too.
+        done, (r,) = bench("--concurrency", "64", "--pool", "1", "--queue", "1", "--duration", "0.2", "--warmup", "0")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(r["completed"], r["requests"])
+
+    def test_multiples_of_a_capacity_that_was_not_measured_are_an_error(self):
+        done = run("bench", "--rate", "1x", "--duration", "0.000001", "--warmup", "0", "--json")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"--duration", done.stderr)
+
+    def test_what_its_parent_ignores_stays_ignored(self):
+        process = subprocess.Popen([TROUPE, "bench", "--requests", "2000", "--concurrency", "2", "--json"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        try:
+            while process.poll() is None and cpu_seconds(process.pid) < 0.1:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=LIMIT_S)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self.assertEqual(process.returncode, 0)
 
 
 if __name__ == "__main__":

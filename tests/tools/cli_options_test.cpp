@@ -33,6 +33,7 @@ struct Parsed {
     command_line.flag("--json", "JSON", json);
     answer.declare(command_line, "default 0");
     engine.declare(command_line);
+    engine.declare_kv_bytes(command_line);
     status = command_line.parse(arguments);
   }
 };
@@ -110,12 +111,16 @@ TEST_CASE("a command line that makes no sense has exit status 2", "[tools]") {
 }
 
 TEST_CASE("options of the engine reach their fields", "[tools]") {
-  const Parsed parsed(
-      {"model", "--threads", "2", "--context", "100", "--kv-type", "f16", "--tokenizer", "t.bin"});
+  const Parsed parsed({"model", "--threads", "2", "--context", "100", "--kv-type", "f16", "--kv-bytes", "3M",
+                       "--tokenizer", "t.bin"});
   CHECK_FALSE(parsed.status);
   CHECK(parsed.engine.options.threads == 2);
   CHECK(parsed.engine.options.context_tokens == 100);
   CHECK(parsed.engine.options.kv_precision == KvPrecision::f16);
+  CHECK(parsed.engine.options.kv_bytes_max == 3U << 20);
+  CHECK(Parsed({"model", "--kv-bytes", "1234"}).engine.options.kv_bytes_max == 1234);
+  for (const char* wrong : {"0", "", "K", "1T", "-1", "1.5M", "17179869184G"})
+    CHECK(Parsed({"model", "--kv-bytes", wrong}).status == exit_usage);
   CHECK(parsed.model.tokenizer == "t.bin");
 }
 
