@@ -1,31 +1,25 @@
 #pragma once
-// Attention over a paged KV cache. A page holds `page_tokens` consecutive positions of one sequence, for
-// all layers; position p lies in page p / page_tokens, slot p % page_tokens. The context is reduced page by
-// page, in order, with an online softmax, so a query row's bits depend on its own sequence alone.
+// Attention over a paged KV cache. The context is reduced in chunks of four pages: each has a softmax of its
+// own, and chunk after chunk is merged in order, so a query row's bits depend on its own sequence alone, and
+// chunks of a long context may be taken by several threads.
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "kernels/aligned.hpp"
+#include "kernels/kv_page.hpp"
 #include "kernels/thread_pool.hpp"
 
 namespace troupe {
 
-enum class KvType : std::uint8_t { f32, f16 };
+/// The unit of a context's reduction. Longer ones have less to merge, shorter ones stay in nearer caches.
+inline constexpr std::size_t chunk_pages = 4;
+inline constexpr std::size_t chunk_tokens = chunk_pages * page_tokens;
 
-/// Bytes of one K or V element.
-constexpr std::size_t kv_type_bytes(KvType type) {
-  return type == KvType::f32 ? 4 : 2;
-}
-
-/// Positions in a page. A multiple of every vector length in use, so that scores of a page fill vectors.
-inline constexpr std::size_t page_tokens = 32;
-
-/// One layer's shape and where its keys and values lie in a page:
-///   K  at k_offset: [kv_heads][head_dim][page_tokens]   (transposed: scores need no horizontal sum)
-///   V  at v_offset: [kv_heads][page_tokens][head_dim]
-/// Offsets in bytes from the page's start, aligned to 64.
+/// One layer's shape and where its keys and values lie in a page: offsets in bytes, aligned to 64, of what
+/// kv_page.hpp draws for each kv head.
 struct AttentionLayer {
   std::size_t heads = 0;
   std::size_t kv_heads = 0;  ///< divides heads; query head h reads kv head h / (heads / kv_heads)
@@ -37,11 +31,6 @@ struct AttentionLayer {
   float softcap =
       0;  ///< scores become softcap tanh(score / softcap), after `scale`; 0: they stay as they are
 };
-
-/// Bytes that one layer's K (or V) takes in a page.
-constexpr std::size_t page_part_bytes(std::size_t kv_heads, std::size_t head_dim, KvType type) {
-  return (kv_heads * head_dim * page_tokens * kv_type_bytes(type) + 63) / 64 * 64;
-}
 
 /// Writes one position's k and v, f32 [kv_heads, head_dim] each, into its slot of its page.
 void store_kv(const AttentionLayer& layer, std::byte* page, std::size_t slot, const float* k, const float* v);
@@ -58,7 +47,20 @@ struct AttentionRow {
 /// Memory that attention() works in; reused from call to call, grows to the largest. One owner; one call at a
 /// time.
 struct AttentionScratch {
+  /// Rows that go through the context together.
+  struct Rows {
+    std::size_t begin = 0, count = 0;
+    std::size_t first_chunk = 0, chunks = 0;  // that they see
+    std::size_t pieces = 1;                   // that the chunks are cut into
+    std::size_t parts = 0;                    // where what the chunks give lies, if there are several pieces
+  };
+  struct Task {
+    std::size_t rows = 0, piece = 0;
+  };
+  std::vector<Rows> rows;
+  std::vector<Task> tasks;
   AlignedBuffer<float> floats;  // [threads][what one needs]
+  AlignedBuffer<float> parts;   // by Rows::parts
 };
 
 /// out = softmax(q Kᵀ · scale, soft-capped where the layer says so) V for every row and head. Rows may belong

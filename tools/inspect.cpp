@@ -35,7 +35,8 @@ std::string special_tokens(const Tokenizer& tokenizer) {
 
 std::string memory_text(const ModelFacts& facts) {
   return size_text(facts.weight_bytes) + " of weights, and " + size_text(facts.kv_bytes_per_1024_tokens) +
-         " per 1024 tokens of context (KV cache in " + (facts.all_f32 ? "f32" : "f16") + ")";
+         " per 1024 tokens of context (KV cache in " + (facts.all_f32 ? "f32" : "f16") + "; in q8_0 " +
+         size_text(facts.kv_bytes_per_1024_tokens_q8_0) + ")";
 }
 
 /// What loading would find out: for people, or as the members of a JSON object.
@@ -82,6 +83,7 @@ Findings findings(const Checkpoint& checkpoint) {
     out.members += ",\"positions\":" + json_quoted(positions_text(checkpoint, config));
     number("weight_bytes", facts->weight_bytes);
     number("kv_bytes_per_1024_tokens", facts->kv_bytes_per_1024_tokens);
+    number("kv_bytes_per_1024_tokens_q8_0", facts->kv_bytes_per_1024_tokens_q8_0);
   }
   return out;
 }

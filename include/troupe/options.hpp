@@ -13,6 +13,7 @@ enum class KvPrecision : std::uint8_t {
   automatic,  ///< f32 for models whose weights are all F32, f16 for the others
   f32,
   f16,
+  q8_0,  ///< int8, 32 of a head to an f16 scale: 53 % of f16's memory; rounds, so it must be asked for
 };
 
 /// What one rendering of a chat template may take. A template comes with a model file and is not trusted;

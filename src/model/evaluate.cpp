@@ -15,7 +15,11 @@ KvPrecision resolve_kv_precision(const Model& model, KvPrecision precision) noex
 }
 
 KvType kv_type_of(KvPrecision precision) noexcept {
-  return precision == KvPrecision::f32 ? KvType::f32 : KvType::f16;
+  switch (precision) {
+    case KvPrecision::f32: return KvType::f32;
+    case KvPrecision::q8_0: return KvType::q8_0;
+    default: return KvType::f16;
+  }
 }
 
 Result<std::uint32_t> resolve_context_tokens(const Model& model, std::uint32_t asked) {

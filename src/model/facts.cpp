@@ -42,7 +42,11 @@ Result<ModelFacts> model_facts(const Checkpoint& checkpoint) {
   facts.all_f32 = std::all_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
                               [](const TensorView& tensor) { return tensor.type == TensorType::f32; });
   const KvType type = facts.all_f32 ? KvType::f32 : KvType::f16;
-  facts.kv_bytes_per_1024_tokens = KvCache::page_bytes(facts.config, type) * KvCache::pages_for(1024);
+  const auto kv_bytes = [&](KvType of) {
+    return KvCache::page_bytes(facts.config, of) * KvCache::pages_for(1024);
+  };
+  facts.kv_bytes_per_1024_tokens = kv_bytes(type);
+  facts.kv_bytes_per_1024_tokens_q8_0 = kv_bytes(KvType::q8_0);
   return facts;
 }
 

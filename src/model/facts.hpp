@@ -15,6 +15,7 @@ struct ModelFacts {
   std::uint64_t weight_bytes = 0;  ///< in memory, once it is loaded
   bool all_f32 = false;            ///< keys and values are f32 then, else f16, unless asked otherwise
   std::uint64_t kv_bytes_per_1024_tokens = 0;
+  std::uint64_t kv_bytes_per_1024_tokens_q8_0 = 0;  ///< if it is asked for
 };
 
 /// The error says why the model could not be loaded: it is the one that loading would give, but for the

@@ -91,13 +91,14 @@ TEST_CASE("every architecture gives llama.cpp's logits", "[model]") {
 }
 
 TEST_CASE("every architecture gives the same bits in any company, cut, and number of threads", "[model]") {
+  const KvPrecision precision = GENERATE(KvPrecision::f16, KvPrecision::q8_0);
   const std::vector<Token> tokens = toy_tokens();
   for (const ToyArchitecture& toy : toy_architectures()) {
     if (toy.layers > 10) continue;  // the same layers as the small ones
-    INFO(toy.name);
+    INFO(toy.name << (precision == KvPrecision::f16 ? ", f16" : ", q8_0"));
     const auto model = load(toy);
     EngineOptions options;
-    options.kv_precision = KvPrecision::f16;
+    options.kv_precision = precision;
     options.context_tokens = 128;
     options.step_tokens_max = 1;
     options.threads = 1;
@@ -108,7 +109,7 @@ TEST_CASE("every architecture gives the same bits in any company, cut, and numbe
 
     // Beside another sequence, which is ahead, in one batch.
     ThreadPool pool(2);
-    KvCache cache(model->parts().config, KvType::f16, 16);
+    KvCache cache(model->parts().config, kv_type_of(precision), 16);
     Forward forward(model->parts(), cache, pool, 128);
     for (const SequenceId id : {1, 2}) REQUIRE(cache.open(id, 128));
     const auto run = [&](std::size_t first_of_1, std::size_t of_1, std::size_t first_of_2, std::size_t of_2) {

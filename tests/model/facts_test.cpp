@@ -21,6 +21,10 @@ TEST_CASE("a model's facts are known without loading it, and are those of the lo
     CHECK(facts->all_f32);
     CHECK(facts->kv_bytes_per_1024_tokens ==
           std::uint64_t{2} * toy.layers * toy.kv_heads * toy.head_dim * 1024 * sizeof(float));
+    // A byte per number, and two for each 32 of a head that begin.
+    if (toy.head_dim % 4 == 0)
+      CHECK(facts->kv_bytes_per_1024_tokens_q8_0 == std::uint64_t{2} * toy.layers * toy.kv_heads * 1024 *
+                                                        (toy.head_dim + (toy.head_dim + 31) / 32 * 2));
     CHECK_FALSE(positions_text(checkpoint, facts->config).empty());
   }
 }

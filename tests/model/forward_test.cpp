@@ -34,7 +34,7 @@ struct Bench {
       : model(std::move(m)),
         pool(threads),
         cache(model->parts().config, kv, 512),
-        forward(model->parts(), cache, pool, 256) {}
+        forward(model->parts(), cache, pool, context) {}
 
   /// Runs `tokens` of a sequence as one step, wanting every row's logits.
   std::vector<Row> step(SequenceId id, std::span<const Token> tokens) { return steps({{id, tokens}}); }
@@ -42,7 +42,7 @@ struct Bench {
   std::vector<Row> steps(const std::vector<std::pair<SequenceId, std::span<const Token>>>& parts) {
     StepBatch batch;
     for (const auto& [id, tokens] : parts) {
-      if (!cache.contains(id)) REQUIRE(cache.open(id, 256));
+      if (!cache.contains(id)) REQUIRE(cache.open(id, context));
       const auto length = static_cast<std::uint32_t>(cache.length(id));
       for (std::uint32_t i = 0; i < tokens.size(); ++i)
         batch.rows.push_back({id, length + i, tokens[i], true});
@@ -55,6 +55,7 @@ struct Bench {
     return rows;
   }
 
+  static constexpr std::size_t context = 512;
   std::shared_ptr<const Model> model;
   ThreadPool pool;
   KvCache cache;
@@ -66,7 +67,7 @@ struct Bench {
 TEST_CASE("logits have the same bits alone, batched, joined midway, chunked, forked and threaded",
           "[model]") {
   const TensorType type = GENERATE(from_range(std::begin(test::all_types), std::end(test::all_types)));
-  const KvType kv = GENERATE(KvType::f32, KvType::f16);
+  const KvType kv = GENERATE(KvType::f32, KvType::f16, KvType::q8_0);
   ToyShape shape;
   shape.type = type;
   if (tensor_type_info(type).block_elements == 256) shape.width = shape.ffn_width = 256;
@@ -165,6 +166,28 @@ TEST_CASE("logits have the same bits alone, batched, joined midway, chunked, for
     bench.cache.close(7);
     REQUIRE(bench.cache.fork(8, 170, 64, 128));
     CHECK(all_same(bench.step(8, std::span(tokens).subspan(64)), 64));
+  }
+}
+
+TEST_CASE("logits of long contexts have the same bits, whatever threads share them", "[model]") {
+  const KvType kv = GENERATE(KvType::f32, KvType::f16, KvType::q8_0);
+  const auto model = test::toy_model();
+  const auto tokens = prompt(3, 400);
+  Bench one(model, 1, kv);
+  const auto whole = one.step(1, tokens);
+  for (const unsigned threads : {1U, 2U, 5U}) {
+    Bench bench(model, threads, kv);
+    INFO(threads << " threads");
+    // Alone, a few together, and beside others that are shorter.
+    bench.step(1, std::span(tokens).first(370));
+    CHECK(same_bits(bench.step(1, std::span(tokens).subspan(370, 1)).back(), whole[370]));
+    const auto few = bench.step(1, std::span(tokens).subspan(371, 5));
+    for (std::size_t i = 0; i < few.size(); ++i) CHECK(same_bits(few[i], whole[371 + i]));
+    const auto beside = bench.steps({{2, std::span(tokens).first(3)},
+                                     {1, std::span(tokens).subspan(376, 1)},
+                                     {3, std::span(tokens).first(140)}});
+    CHECK(same_bits(beside[3], whole[376]));
+    CHECK(same_bits(beside[143], whole[139]));
   }
 }
 

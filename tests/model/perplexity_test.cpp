@@ -116,5 +116,10 @@ TEST_CASE("the perplexity of WikiText is llama.cpp's", "[model]") {
     REQUIRE(got);
     CHECK(got->windows == 20);
     CHECK(got->perplexity == Approx(c.llama_cpp).epsilon(0.002));
+    const auto q8_0 = evaluate_perplexity(
+        **model, *tokens, {.window_tokens = 256, .windows_max = 20, .kv_precision = KvPrecision::q8_0});
+    REQUIRE(q8_0);
+    CHECK(q8_0->perplexity != got->perplexity);
+    CHECK(q8_0->perplexity == Approx(got->perplexity).epsilon(0.005));
   }
 }

@@ -122,6 +122,7 @@ TEST_CASE("options of the engine reach their fields", "[tools]") {
   for (const char* wrong : {"0", "", "K", "1T", "-1", "1.5M", "17179869184G"})
     CHECK(Parsed({"model", "--kv-bytes", wrong}).status == exit_usage);
   CHECK(parsed.model.tokenizer == "t.bin");
+  CHECK(Parsed({"model", "--kv-type", "q8_0"}).engine.options.kv_precision == KvPrecision::q8_0);
 }
 
 TEST_CASE("a missing model is said to be missing", "[tools]") {

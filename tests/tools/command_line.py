@@ -110,7 +110,7 @@ class CommandLine(unittest.TestCase):
             ("--max-tokens", "x"): "--max-tokens must be a whole number",
             ("-n", "-1"): "-n must be a whole number from 0 to 2147483647, not '-1'",
             ("--parallel", "0"): "--parallel must be a whole number from 1 to 1024, not '0'",
-            ("--kv-type", "q8"): "--kv-type must be f32 or f16, not 'q8'",
+            ("--kv-type", "q8"): "--kv-type must be f32, f16 or q8_0, not 'q8'",
             ("--stop", ""): "--stop must not be empty",
         }
         for (flag, value), message in cases.items():
