@@ -180,10 +180,15 @@ struct Slots {
   bool empty() const { return begin == end; }
 };
 
-/// Scores become weights exp(score - largest), 0 in slots that the query does not see but that share a vector
-/// with one that it does.
-HWY_INLINE Softmax to_weights(float* scores, Slots sees, float softcap) {
-  const std::size_t begin = sees.begin / 16 * 16, end = (sees.end + 15) / 16 * 16;
+/// The vectors of 16 scores that hold what a query sees.
+HWY_INLINE Slots whole_vectors(Slots sees) {
+  return {sees.begin / 16 * 16, (sees.end + 15) / 16 * 16};
+}
+
+/// Caps the scores that the query sees, sets the others in their vectors to minus infinity, and returns the
+/// largest.
+HWY_INLINE float largest_score(float* scores, Slots sees, float softcap) {
+  const auto [begin, end] = whole_vectors(sees);
   if (softcap != 0)
     for (std::size_t i = begin; i < end; i += 16)
       store16(soft_cap16(load16(scores + i), softcap), scores + i);
@@ -192,7 +197,12 @@ HWY_INLINE Softmax to_weights(float* scores, Slots sees, float softcap) {
   std::fill(scores + sees.end, scores + end, lowest);
   Floats16 top = load16(scores + begin);
   for (std::size_t i = begin + 16; i < end; i += 16) top = max(top, load16(scores + i));
-  const float largest = max16(top);
+  return max16(top);
+}
+
+/// Scores become weights exp(score - largest); returns their sum.
+HWY_INLINE float to_weights(float* scores, Slots sees, float largest) {
+  const auto [begin, end] = whole_vectors(sees);
   const Floats16 minus = set16(-largest);
   Floats16 sum = set16(0);
   for (std::size_t i = begin; i < end; i += 16) {
@@ -200,7 +210,7 @@ HWY_INLINE Softmax to_weights(float* scores, Slots sees, float softcap) {
     store16(weights, scores + i);
     sum = add(sum, weights);
   }
-  return {largest, sum16(sum)};
+  return sum16(sum);
 }
 
 /// Queries of a tile over a chunk.
@@ -233,14 +243,18 @@ HWY_NOINLINE void attend_chunk(Tile& tile, const Keys* keys, const Values* value
       slot = end;
     }
   });
+  // One loop after the other, so that queries need not wait for each other's sums across lanes.
   for (std::size_t i = 0; i < tile.count; ++i)
     if (!tile.sees[i].empty())
-      tile.softmax[i] = to_weights(tile.scores + i * chunk_tokens, tile.sees[i], tile.softcap);
+      tile.softmax[i].largest = largest_score(tile.scores + i * chunk_tokens, tile.sees[i], tile.softcap);
+  for (std::size_t i = 0; i < tile.count; ++i)
+    if (!tile.sees[i].empty())
+      tile.softmax[i].sum = to_weights(tile.scores + i * chunk_tokens, tile.sees[i], tile.softmax[i].largest);
   // What all see, for all of them at once, and the ends that only some see, for each; every query takes its
   // slots in order.
   std::fill_n(tile.sums, tile_queries * tile.dim, 0.0f);
   const auto alone = [&](std::size_t i, std::size_t begin, std::size_t end) TROUPE_LAMBDA {
-    if (begin < end)
+    if (begin < end && !tile.sees[i].empty())
       add_values<1>(tile.scores + i * chunk_tokens, values, begin, end, tile.dim, tile.sums + i * tile.dim);
   };
   const bool together = all.begin < all.end;

@@ -1,5 +1,5 @@
 #pragma once
-// Attention over a paged KV cache. The context is reduced in chunks of four pages: each has a softmax of its
+// Attention over a paged KV cache. The context is reduced in chunks of eight pages: each has a softmax of its
 // own, and chunk after chunk is merged in order, so a query row's bits depend on its own sequence alone, and
 // chunks of a long context may be taken by several threads.
 
@@ -15,7 +15,7 @@
 namespace troupe {
 
 /// The unit of a context's reduction. Longer ones have less to merge, shorter ones stay in nearer caches.
-inline constexpr std::size_t chunk_pages = 4;
+inline constexpr std::size_t chunk_pages = 8;
 inline constexpr std::size_t chunk_tokens = chunk_pages * page_tokens;
 
 /// One layer's shape and where its keys and values lie in a page: offsets in bytes, aligned to 64, of what

@@ -166,9 +166,9 @@ TEST_CASE("attention agrees with the reference for all shapes, element types and
     for (const std::size_t dim : {1, 6, 8, 32, 64, 80, 128})
       for (const auto& [heads, kv_heads] : {std::pair{1, 1}, {4, 4}, {9, 3}, {8, 1}}) {
         const AttentionLayer layer = make_layer(heads, kv_heads, dim, type);
-        const Sequence sequence(layer, 101, dim + heads);
+        const Sequence sequence(layer, 271, dim + heads);
         std::vector<Query> queries;
-        for (const std::size_t position : {0, 1, 30, 31, 32, 33, 63, 64, 100})
+        for (const std::size_t position : {0, 1, 30, 31, 32, 33, 64, 100, 255, 256, 270})
           queries.emplace_back(layer, sequence, position, 0);
         std::vector<std::vector<float>> first;
         for (const std::string& target : kernel_targets()) {
@@ -215,10 +215,10 @@ TEST_CASE("q8_0 is as far from exact attention as half a step of each number all
 TEST_CASE("a sliding window hides what is before it", "[kernels][attention]") {
   ThreadPool pool(1);
   const AttentionLayer layer = make_layer(4, 2, 16, KvType::f32);
-  const Sequence sequence(layer, 130, 3);
+  const Sequence sequence(layer, 530, 3);
   std::vector<Query> queries;
-  for (const std::size_t position : {5, 40, 95, 96, 129})
-    for (const std::size_t window : {1, 2, 31, 32, 33, 64, 100})
+  for (const std::size_t position : {5, 40, 95, 96, 129, 255, 256, 300, 529})
+    for (const std::size_t window : {1, 2, 31, 32, 33, 64, 100, 300})
       queries.emplace_back(layer, sequence, position, position + 1 > window ? position + 1 - window : 0);
   const auto got = run(layer, queries, pool);
   for (std::size_t i = 0; i < got.size(); ++i)
@@ -289,9 +289,9 @@ TEST_CASE("threads that share a long context change no bits of it", "[kernels][a
     const AttentionLayer layer = make_layer(12, 2, 40, type);
     const Sequence a(layer, 1100, 1), b(layer, 300, 2);
     std::vector<Query> queries;
-    for (const std::size_t first : {0, 128, 500, 1000}) queries.emplace_back(layer, a, 1099, first);
+    for (const std::size_t first : {0, 256, 500, 1000}) queries.emplace_back(layer, a, 1099, first);
     for (std::size_t p = 630; p < 650; ++p) queries.emplace_back(layer, a, p, 0);
-    for (const std::size_t p : {127, 128, 299}) queries.emplace_back(layer, b, p, 0);
+    for (const std::size_t p : {255, 256, 299}) queries.emplace_back(layer, b, p, 0);
     const auto expected = run(layer, queries, one);
     for (std::size_t h = 0; h < layer.heads; ++h) {
       const auto exact = queries[0].sequence->expect(queries[0].q, h, 0, 1099);

@@ -55,7 +55,7 @@ struct Bench {
     return rows;
   }
 
-  static constexpr std::size_t context = 512;
+  static constexpr std::size_t context = 640;
   std::shared_ptr<const Model> model;
   ThreadPool pool;
   KvCache cache;
@@ -172,22 +172,22 @@ TEST_CASE("logits have the same bits alone, batched, joined midway, chunked, for
 TEST_CASE("logits of long contexts have the same bits, whatever threads share them", "[model]") {
   const KvType kv = GENERATE(KvType::f32, KvType::f16, KvType::q8_0);
   const auto model = test::toy_model();
-  const auto tokens = prompt(3, 400);
+  const auto tokens = prompt(3, 600);
   Bench one(model, 1, kv);
   const auto whole = one.step(1, tokens);
   for (const unsigned threads : {1U, 2U, 5U}) {
     Bench bench(model, threads, kv);
     INFO(threads << " threads");
     // Alone, a few together, and beside others that are shorter.
-    bench.step(1, std::span(tokens).first(370));
-    CHECK(same_bits(bench.step(1, std::span(tokens).subspan(370, 1)).back(), whole[370]));
-    const auto few = bench.step(1, std::span(tokens).subspan(371, 5));
-    for (std::size_t i = 0; i < few.size(); ++i) CHECK(same_bits(few[i], whole[371 + i]));
+    bench.step(1, std::span(tokens).first(570));
+    CHECK(same_bits(bench.step(1, std::span(tokens).subspan(570, 1)).back(), whole[570]));
+    const auto few = bench.step(1, std::span(tokens).subspan(571, 5));
+    for (std::size_t i = 0; i < few.size(); ++i) CHECK(same_bits(few[i], whole[571 + i]));
     const auto beside = bench.steps({{2, std::span(tokens).first(3)},
-                                     {1, std::span(tokens).subspan(376, 1)},
-                                     {3, std::span(tokens).first(140)}});
-    CHECK(same_bits(beside[3], whole[376]));
-    CHECK(same_bits(beside[143], whole[139]));
+                                     {1, std::span(tokens).subspan(576, 1)},
+                                     {3, std::span(tokens).first(270)}});
+    CHECK(same_bits(beside[3], whole[576]));
+    CHECK(same_bits(beside[273], whole[269]));
   }
 }
 
