@@ -8,7 +8,6 @@
 #include <sstream>
 #include <thread>
 
-#include "engine/resolve.hpp"
 #include "support/shared_data.hpp"
 #include "support/toy_engine.hpp"
 
