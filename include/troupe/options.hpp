@@ -13,7 +13,10 @@ enum class KvPrecision : std::uint8_t {
   automatic,  ///< f32 for models whose weights are all F32, f16 for the others
   f32,
   f16,
-  q8_0,  ///< int8, 32 of a head to an f16 scale: 53 % of f16's memory; rounds, so it must be asked for
+  /// int8, 32 of a head to an f16 scale: 53 % of f16's memory. Decoding behind 4000 tokens was 1.7 times as
+  /// fast as with f16 (135 M parameters, two cores). It rounds, so it must be asked for: on two small story
+  /// models perplexity moved by 0.1 and 0.4 %, with a mean KL divergence of 3e-4 and 3e-3.
+  q8_0,
 };
 
 /// What one rendering of a chat template may take. A template comes with a model file and is not trusted;
