@@ -69,8 +69,8 @@ TEST_CASE("guessed tokens change no answer, and those that are right save steps"
       CHECK(drafted.texts == plain.texts);
       CHECK(drafted.stats.draft_tokens_accepted <= drafted.stats.draft_tokens);
       accepted += drafted.stats.draft_tokens_accepted;
-      if (pool_max == 1)
-        CHECK(drafted.stats.steps + drafted.stats.draft_tokens_accepted >= plain.stats.steps);
+      if (pool_max == 1 && drafted.stats.draft_tokens_accepted > 50)
+        CHECK(drafted.stats.steps < plain.stats.steps);
     }
   }
   CHECK(accepted > 0);  // how many depends on what rows cost today
