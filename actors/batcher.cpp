@@ -1,5 +1,6 @@
 #include "actors/batcher.hpp"
 
+#include <algorithm>
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
@@ -7,11 +8,13 @@
 #include <chrono>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 
 #include "actors/batch_plan.hpp"
 #include "actors/draft_plan.hpp"
 #include "actors/inline_unit.hpp"
 #include "actors/step_budget.hpp"
+#include "actors/straggler_wait.hpp"
 #include "base/check.hpp"
 
 namespace troupe {
@@ -47,8 +50,7 @@ class BatcherState {
     Sequence& sequence = sequences_[m.sequence];
     sequence.open_failed = !stepper_->open(m.sequence, m.tokens_max);
     // Its generator is about to ask: waiting for it lets requests that start together step together.
-    answering_ += 1;
-    sequence.answering = true;
+    expect_answer(sequence);
   }
 
   void close(const CloseSequence& m) {
@@ -69,6 +71,7 @@ class BatcherState {
     settle(m.sequence, sequence, m.length);
     sequence.generator = caf::actor_cast<GeneratorActor>(self_->current_sender());
     sequence.alone = m.alone;
+    sequence.top_count = m.top_count;
     sequence.arrival = arrivals_++;
     if (sequence.open_failed) {
       fail(m.sequence, sequence, "the KV cache has no room for the sequence");
@@ -91,9 +94,11 @@ class BatcherState {
 
   void tick(const StepTick& m) {
     if (m.number != tick_number_) return;  // a timer of a step that has run already
+    timer_due_.reset();
+    if (!tick_sent_) return schedule();  // the time to wait is over, unless it has become longer
     ++tick_number_;
     tick_sent_ = false;
-    timer_set_ = false;
+    could_run_since_.reset();
     if (step()) {
       schedule();
     } else {
@@ -110,10 +115,14 @@ class BatcherState {
     double draft_rate = 0;
     bool drafted = false;  // the sequence holds `drafts`, and nobody has said yet which are right
     std::uint64_t arrival = 0;
+    std::size_t top_count = 0;
+    std::uint32_t cached_tokens = 0;  // of its first ask
     bool alone = false;
     bool open_failed = false;
     bool started = false;    // some of it was computed
     bool answering = false;  // its generator holds logits, or was just started: it will ask or park
+    TimePoint told_at;       // since when
+    StepOutlook::Duration usual_answer{};
 
     std::size_t waiting() const { return tokens.size() - taken; }
   };
@@ -126,9 +135,19 @@ class BatcherState {
     self_->set_down_handler([self = self_](const caf::down_msg&) { self->quit(); });
   }
 
+  void expect_answer(Sequence& sequence) {
+    ++answering_;
+    sequence.answering = true;
+    sequence.told_at = self_->clock().now();
+  }
+
   void answered(Sequence& sequence) {
-    if (sequence.answering) --answering_;
+    if (!sequence.answering) return;
+    --answering_;
     sequence.answering = false;
+    // New times count for a quarter: what else its generator's thread has to do changes.
+    const StepOutlook::Duration time = self_->clock().now() - sequence.told_at;
+    sequence.usual_answer += 0.25 * (time - sequence.usual_answer);
   }
 
   /// Takes back the drafts that were computed and were wrong; the others are known to be its text now.
@@ -151,21 +170,46 @@ class BatcherState {
   }
 
   /// Runs the next step behind the messages that are in the mailbox already, so that they can join it; while
-  /// generators still answer, waits for them a little.
+  /// generators still answer, waits for them as long as that pays.
   void schedule() {
     if (tick_sent_) return;
     if (!has_work()) {
       if (answering_ == 0) last_step_end_.reset();  // idle
       return;
     }
-    if (answering_ == 0) {
-      tick_sent_ = true;
-      self_->send(self_, StepTick{tick_number_});
-    } else if (!timer_set_) {
-      timer_set_ = true;
-      self_->delayed_send(self_, std::chrono::microseconds(config_.straggler_wait_us),
-                          StepTick{tick_number_});
+    if (answering_ != 0) {
+      const TimePoint now = self_->clock().now();
+      if (!could_run_since_) could_run_since_ = now;
+      const TimePoint due = *could_run_since_ + std::chrono::duration_cast<TimePoint::duration>(wait());
+      if (now < due) {
+        if (timer_due_ && *timer_due_ <= due) return;
+        timer_due_ = due;
+        self_->delayed_send(self_, due - now, StepTick{tick_number_});
+        return;
+      }
     }
+    tick_sent_ = true;
+    self_->send(self_, StepTick{tick_number_});
+  }
+
+  StepOutlook::Duration wait() const {
+    const StepOutlook::Duration wait_max = std::chrono::microseconds(config_.straggler_wait_us);
+    StepOutlook outlook;
+    outlook.late = answering_;
+    std::size_t rows = 0;
+    for (const auto& [id, sequence] : sequences_) {
+      outlook.ready += sequence.waiting() != 0;
+      rows += sequence.waiting();
+      if (sequence.answering) outlook.usual_answer = std::max(outlook.usual_answer, sequence.usual_answer);
+    }
+    rows = std::min<std::size_t>(rows, config_.step_tokens_max);
+    const auto alone = budget_->expect(rows);
+    if (!alone || alone->count() == 0) return wait_max;  // by a clock that stands still nothing was measured
+    outlook.alone = outlook.together = *alone;
+    // What was never measured is taken to cost nothing, or it never would be.
+    if (static_cast<double>(rows + outlook.late) <= budget_->rows_seen())
+      outlook.together = std::max(*alone, *budget_->expect(rows + outlook.late));
+    return straggler_wait(outlook, wait_max);
   }
 
   /// False when it took so long that the router gave this batcher up.
@@ -202,17 +246,16 @@ class BatcherState {
     const auto time = *last_step_end_ - begin;
     if (logits) budget_->observe(batch.rows.size(), time);
     count(batch, time);
-    const auto answer_all = [&] { answer(plan, logits, failure); };
-    if (inline_unit_) {
-      inline_unit_->run(*self_, answer_all);
-    } else {
-      answer_all();
-    }
+    answer(plan, logits, failure);
     return true;
   }
 
+  /// Tells the generators of a step what came of it. Most are done with their logits in microseconds, here
+  /// and now; those that have to look at a whole vocabulary share CAF's workers meanwhile.
   void answer(const std::vector<PlannedRows>& plan, const std::shared_ptr<const LogitsBlock>& logits,
               const std::string& failure) {
+    constexpr std::size_t quick_vocab_max = 4096;
+    std::vector<std::pair<const Sequence*, LogitsRows>> quick;
     std::size_t row = 0;
     for (const PlannedRows& rows : plan) {
       Sequence& sequence = sequences_.at(rows.sequence);
@@ -229,10 +272,22 @@ class BatcherState {
       if (sequence.waiting() != 0) continue;
       sequence.drafts.resize(rows.drafts);
       sequence.drafted = rows.drafts != 0;
-      sequence.answering = true;
-      ++answering_;
-      self_->send(sequence.generator, LogitsRows{rows.sequence, logits, row, 1 + rows.drafts});
-      row += 1 + rows.drafts;
+      expect_answer(sequence);
+      LogitsRows message{rows.sequence, logits, row, 1 + rows.drafts, sequence.cached_tokens};
+      row += message.count;
+      if (sequence.top_count != 0 || logits->vocab <= quick_vocab_max || plan.size() == 1) {
+        quick.emplace_back(&sequence, std::move(message));
+      } else {
+        self_->send(sequence.generator, std::move(message));
+      }
+    }
+    const auto send_quick = [&] {
+      for (auto& [sequence, message] : quick) self_->send(sequence->generator, std::move(message));
+    };
+    if (inline_unit_) {
+      inline_unit_->run(*self_, send_quick);
+    } else {
+      send_quick();
     }
   }
 
@@ -255,7 +310,9 @@ class BatcherState {
   /// step that runs meanwhile.
   void reuse_prefix(SequenceId id, Sequence& sequence) {
     if (!config_.prefix_cache || sequence.started) return;
-    if (sequence.taken == 0) sequence.taken = stepper_->reuse_prefix(id, sequence.tokens);
+    if (sequence.taken != 0) return;
+    sequence.taken = stepper_->reuse_prefix(id, sequence.tokens);
+    sequence.cached_tokens = static_cast<std::uint32_t>(sequence.taken);
   }
 
   void add_rows(StepBatch& batch, const PlannedRows& rows) {
@@ -264,11 +321,11 @@ class BatcherState {
     for (std::size_t i = 0; i < rows.tokens; ++i) {
       const std::size_t index = sequence.taken + i;
       batch.rows.push_back({rows.sequence, static_cast<std::uint32_t>(length + i), sequence.tokens[index],
-                            index + 1 == sequence.tokens.size()});
+                            index + 1 == sequence.tokens.size(), sequence.top_count});
     }
     for (std::size_t i = 0; i < rows.drafts; ++i) {
-      batch.rows.push_back(
-          {rows.sequence, static_cast<std::uint32_t>(length + rows.tokens + i), sequence.drafts[i], true});
+      batch.rows.push_back({rows.sequence, static_cast<std::uint32_t>(length + rows.tokens + i),
+                            sequence.drafts[i], true, sequence.top_count});
     }
   }
 
@@ -312,9 +369,10 @@ class BatcherState {
   std::unordered_map<SequenceId, Sequence> sequences_;
   std::size_t answering_ = 0;  // sequences with `answering`
   std::uint64_t arrivals_ = 0;
-  std::uint64_t tick_number_ = 0;  // of the step that comes next
-  bool tick_sent_ = false;         // the next step's tick is in the mailbox
-  bool timer_set_ = false;         // the next step's straggler timer runs
+  std::uint64_t tick_number_ = 0;             // of the step that comes next
+  bool tick_sent_ = false;                    // the next step's tick is in the mailbox
+  std::optional<TimePoint> could_run_since_;  // the next step
+  std::optional<TimePoint> timer_due_;        // when it is to be looked at whether it waits longer
   bool alone_turn_ = true;
   std::optional<TimePoint> last_step_end_;  // unless there was nothing to do since
   bool watched_ = false;                    // the router's end ends this

@@ -25,8 +25,9 @@ struct BatcherConfig {
 };
 
 /// Spawns the batcher, monitored by nobody yet. It owns the KV cache and the kernel threads, and ends on
-/// Quit. It runs a step as soon as every generator that holds logits has answered them, or straggler_wait_us
-/// after the first could have run. When its lease is given up during a step it ends behind that step, in
+/// Quit. It runs a step as soon as every generator that holds logits has answered them, or when waiting for
+/// them longer costs more than it brings (straggler_wait.hpp), at most straggler_wait_us after it could have
+/// run. When its lease is given up during a step it ends behind that step, in
 /// silence.
 BatcherActor spawn_batcher(caf::actor_system& system, const BatcherConfig& config);
 

@@ -37,6 +37,11 @@ Assignment Flight::assignment(BatcherActor batcher) const {
   return job;
 }
 
+void Flight::evaluated(std::uint32_t cached) {
+  const auto prompt = static_cast<std::uint32_t>(submission.work->prompt.size());
+  if (!cached_tokens) cached_tokens = std::min(cached, prompt);
+}
+
 StreamEnd Flight::end(FinishReason reason, TimePoint now) const {
   StreamEnd end;
   end.tag = submission.tag;
@@ -44,6 +49,7 @@ StreamEnd Flight::end(FinishReason reason, TimePoint now) const {
   end.reason = reason;
   end.usage.prompt_tokens = static_cast<std::uint32_t>(submission.work->prompt.size());
   end.usage.completion_tokens = static_cast<std::uint32_t>(emitted.size());
+  end.usage.cached_tokens = cached_tokens.value_or(0);
   end.timings.queue_ms = ms_between(submitted, started.value_or(now));
   end.timings.ttft_ms = first_token ? ms_between(submitted, *first_token) : 0;
   end.timings.total_ms = ms_between(submitted, now);

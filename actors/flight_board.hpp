@@ -25,12 +25,13 @@ struct Flight {
   std::uint32_t epoch = 0;         ///< raised whenever the request leaves a generator
   std::uint64_t seniority = 0;     ///< when it was first started, among all: 1, 2, …; 0: not yet
   std::size_t emitted_before = 0;  ///< tokens that it had when it was last started
-  std::uint32_t replays = 0;       ///< after generators or batchers died
-  bool alone = false;              ///< the step of its next token failed once
-  bool queued = true;              ///< in the queue; else it runs, or a fault interrupted it
-  GeneratorActor generator;        ///< null while it waits
-  SequenceId sequence = 0;         ///< while it runs
-  std::size_t pages = 0;           ///< reserved in the KV cache while it runs
+  std::optional<std::uint32_t> cached_tokens;  ///< of the prompt, when it was evaluated first
+  std::uint32_t replays = 0;                   ///< after generators or batchers died
+  bool alone = false;                          ///< the step of its next token failed once
+  bool queued = true;                          ///< in the queue; else it runs, or a fault interrupted it
+  GeneratorActor generator;                    ///< null while it waits
+  SequenceId sequence = 0;                     ///< while it runs
+  std::size_t pages = 0;                       ///< reserved in the KV cache while it runs
   TimePoint submitted;
   std::optional<TimePoint> started;
   std::optional<TimePoint> first_token;
@@ -47,6 +48,9 @@ struct Flight {
   Assignment assignment(BatcherActor batcher) const;
   StreamToken token(TokenEvent event) const { return {submission.tag, id, std::move(event)}; }
   StreamError error(Error error) const { return {submission.tag, id, std::move(error)}; }
+  /// It was evaluated, and the prefix cache had so many tokens of it. A replay finds more, and counts no
+  /// more.
+  void evaluated(std::uint32_t cached);
   /// Its one answer, unless it failed.
   StreamEnd end(FinishReason reason, TimePoint now) const;
 };

@@ -60,6 +60,7 @@ class GeneratorState {
   void logits(const LogitsRows& m) {
     if (!run_ || run_->job.sequence != m.sequence) return;
     Run& run = *run_;
+    run.cached_tokens = m.cached_tokens;
     run.job.alone = false;  // it is past the step that it was suspected of breaking
     if (const auto due = run.stop_rule.due()) return end(*due, {});  // only the prompt was to be evaluated
     run.length += run.asked;
@@ -67,7 +68,7 @@ class GeneratorState {
     // asked for next.
     for (std::size_t row = 0; row < m.count; ++row) {
       const std::uint64_t position = run.job.work->prompt.size() + run.stop_rule.tokens();
-      const Result<Token> token = run.sampler.sample(m.block->row(m.first + row), position);
+      const Result<Token> token = run.sampler.sample(m.block->view(m.first + row), position);
       if (!token) return fault(token.error(), true);
       const bool held = row + 1 < m.count && *token == run.drafts.at(row);
       if (held) ++run.length;
@@ -100,7 +101,8 @@ class GeneratorState {
     std::size_t length = 0;              // tokens that the sequence holds, but for drafts that were wrong
     std::size_t asked = 0;               // tokens that it will hold beyond, and
     std::vector<Token> drafts;           // guesses behind those, if the batcher likes them
-    bool paused = false;                 // the reader's credit is used up
+    std::uint32_t cached_tokens = 0;
+    bool paused = false;  // the reader's credit is used up
   };
 
   /// Without its router a generator has nothing to do, and nobody would tell it to end.
@@ -144,6 +146,9 @@ class GeneratorState {
     run.asked = run.next.size();
     run.drafts = drafts(ask.draft_rate);
     ask.drafts = run.drafts;
+    // Each guess that proves right may change one more logit.
+    const std::size_t top_count = run.sampler.top_count();
+    ask.top_count = top_count == 0 ? 0 : top_count + run.drafts.size();
     ask.tokens = std::move(run.next);
     run.next.clear();
     self_->send(run.job.batcher, std::move(ask));
@@ -162,7 +167,8 @@ class GeneratorState {
   void park() { self_->send(run_->job.batcher, Park{run_->job.sequence, run_->length}); }
 
   void emit(TokenEvent event) {
-    self_->send(run_->router, Emission{run_->job.request, run_->job.epoch, std::move(event)});
+    self_->send(run_->router,
+                Emission{run_->job.request, run_->job.epoch, std::move(event), run_->cached_tokens});
   }
 
   void end(FinishReason reason, std::string tail) {
@@ -171,7 +177,7 @@ class GeneratorState {
       emit({static_cast<std::uint32_t>(run.stop_rule.tokens()), no_token, std::move(tail)});
     }
     park();
-    self_->send(run.router, Ended{run.job.request, run.job.epoch, reason});
+    self_->send(run.router, Ended{run.job.request, run.job.epoch, reason, run.cached_tokens});
     run_.reset();
   }
 

@@ -64,12 +64,14 @@ struct Emission {
   RequestId request = 0;
   std::uint32_t epoch = 0;
   TokenEvent event;
+  std::uint32_t cached_tokens = 0;  ///< see LogitsRows
 };
 
 struct Ended {
   RequestId request = 0;
   std::uint32_t epoch = 0;
   FinishReason reason = FinishReason::stop;
+  std::uint32_t cached_tokens = 0;  ///< see LogitsRows
 };
 
 struct Faulted {
@@ -108,8 +110,9 @@ struct Ask {
   std::size_t length = 0;     ///< drafts that the sequence holds beyond this were wrong, and are taken back
   std::vector<Token> tokens;  ///< at least one
   std::vector<Token> drafts;
-  double draft_rate = 0;  ///< how likely a draft is right if those before it are
-  bool alone = false;     ///< share no step with other sequences: it is suspected of breaking steps
+  double draft_rate = 0;      ///< how likely a draft is right if those before it are
+  bool alone = false;         ///< share no step with other sequences: it is suspected of breaking steps
+  std::size_t top_count = 0;  ///< how many of the largest logits are enough; 0: the whole row is looked at
 };
 
 /// The generator will not ask for now. All LogitsRows are answered by an Ask or a Park, so the batcher knows
@@ -162,6 +165,7 @@ struct LogitsRows {
   std::shared_ptr<const LogitsBlock> block;
   std::size_t first = 0;  ///< of the block's rows
   std::size_t count = 1;
+  std::uint32_t cached_tokens = 0;  ///< of the sequence's first ask: the prefix cache had them
 };
 
 struct StepFailure {

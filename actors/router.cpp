@@ -13,6 +13,7 @@
 #include "actors/fault_policy.hpp"
 #include "actors/flight_board.hpp"
 #include "actors/validate.hpp"
+#include "actors/wake_timer.hpp"
 #include "base/check.hpp"
 #include "base/log.hpp"
 #include "model/kv_cache.hpp"
@@ -114,6 +115,7 @@ class RouterState {
   void emission(Emission& m) {
     Flight* flight = flights_->current(m.request, m.epoch);
     if (flight == nullptr) return;
+    flight->evaluated(m.cached_tokens);
     if (m.event.token == no_token) {
       if (flight->tail_delivered) return;
       flight->tail_delivered = true;
@@ -138,6 +140,7 @@ class RouterState {
   void ended(const Ended& m) {
     Flight* flight = flights_->current(m.request, m.epoch);
     if (flight == nullptr) return;
+    flight->evaluated(m.cached_tokens);
     release(*flight, GeneratorIs::idle);
     finish(*flight, m.reason);
     dispatch();
@@ -155,8 +158,7 @@ class RouterState {
   }
 
   void tick(const RouterTick& m) {
-    if (m.number != timer_number_) return;
-    timer_.reset();
+    if (!timer_.rings(m.number)) return;
     const TimePoint now = this->now();
     while (const auto late = flights_->overdue(now)) finish(*flights_->find(*late), FinishReason::deadline);
     while (const auto late = flights_->stalled(now)) fail(*flights_->find(*late), faults_->reader_stalled());
@@ -332,12 +334,8 @@ class RouterState {
     if (drain_deadline_) consider(*drain_deadline_);
     if (flights_->running() > flights_->running_paused()) consider(now() + StepWatch::interval);
     if (const auto start = crew_->next_start(flights_->waiting() != 0, now())) consider(*start);
-    if (!next) return;
-    const TimePoint now = this->now();
-    const TimePoint wake = std::clamp<TimePoint>(*next, now, now + timer_max);
-    if (timer_ && *timer_ <= wake) return;
-    timer_ = wake;
-    self_->delayed_send(self_, wake - now, RouterTick{++timer_number_});
+    const auto tick = next ? timer_.arm(*next, now()) : std::nullopt;
+    if (tick) self_->delayed_send(self_, tick->wait, RouterTick{tick->number});
   }
 
   /// Cancels what still runs when the time for it is over.
@@ -352,8 +350,6 @@ class RouterState {
     drained_.clear();
     self_->quit();
   }
-
-  static constexpr milliseconds timer_max{20};
 
   Self self_ = nullptr;
   RouterConfig config_;
@@ -372,9 +368,7 @@ class RouterState {
   std::optional<TimePoint> drain_deadline_;
   std::vector<caf::typed_response_promise<Drained>> drained_;
 
-  // The timer that is armed, and how many there have been.
-  std::optional<TimePoint> timer_;
-  std::uint64_t timer_number_ = 0;
+  WakeTimer timer_;
 };
 
 RouterActor::behavior_type router(RouterState::Self self, const RouterConfig& config) {

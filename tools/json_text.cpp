@@ -70,6 +70,7 @@ std::string json_generation(std::size_t index, std::string_view prompt, const Re
                     ",\"finish_reason\":\"" + (result ? finish_reason_name(answer.finish_reason) : "error") +
                     "\",\"usage\":{\"prompt_tokens\":" + std::to_string(answer.usage.prompt_tokens) +
                     ",\"completion_tokens\":" + std::to_string(answer.usage.completion_tokens) +
+                    ",\"cached_tokens\":" + std::to_string(answer.usage.cached_tokens) +
                     "},\"timings\":{\"queue_ms\":" + milliseconds(answer.timings.queue_ms) +
                     ",\"ttft_ms\":" + milliseconds(answer.timings.ttft_ms) +
                     ",\"total_ms\":" + milliseconds(answer.timings.total_ms) + "}";

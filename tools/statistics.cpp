@@ -22,7 +22,9 @@ double tokens_per_second(const Generation& answer) {
 }
 
 std::string describe_answer(const Generation& answer) {
-  std::string out = std::to_string(answer.usage.prompt_tokens) + " prompt + " +
+  const std::uint32_t cached = answer.usage.cached_tokens;
+  std::string out = std::to_string(answer.usage.prompt_tokens) + " prompt" +
+                    (cached != 0 ? " (" + std::to_string(cached) + " cached)" : "") + " + " +
                     std::to_string(answer.usage.completion_tokens) + " answer tokens (" +
                     finish_reason_name(answer.finish_reason) + "), queue " +
                     milliseconds(answer.timings.queue_ms);

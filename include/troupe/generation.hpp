@@ -100,6 +100,7 @@ const char* finish_reason_name(FinishReason reason) noexcept;
 struct Usage {
   std::uint32_t prompt_tokens = 0;
   std::uint32_t completion_tokens = 0;
+  std::uint32_t cached_tokens = 0;  ///< of the prompt: not computed, because the prefix cache had them
 };
 
 /// Milliseconds from submission; ttft_ms is 0 when no token was generated.

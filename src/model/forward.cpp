@@ -220,9 +220,11 @@ void Forward::compute_logits(const StepBatch& batch, LogitsBlock& logits) {
   logits.vocab = config_.vocab_size;
   logits.values.resize(logits.rows * logits.vocab);
   if (logits.rows == 0) return;
+  top_counts_.clear();
   std::size_t wanted = 0;
   for (std::size_t r = 0; r < rows_; ++r) {
     if (!batch.rows[r].wants_logits) continue;
+    top_counts_.push_back(batch.rows[r].top_count);
     if (wanted != r) {
       std::memcpy(x_.data() + wanted * config_.width, x_.data() + r * config_.width,
                   config_.width * sizeof(float));
@@ -239,6 +241,7 @@ void Forward::compute_logits(const StepBatch& batch, LogitsBlock& logits) {
     if (config_.logit_scale != 1) scale_in_place(row, config_.logit_scale, logits.vocab);
     if (config_.logit_softcap != 0) soft_cap(row, config_.logit_softcap, logits.vocab);
   });
+  top_logits_.find(top_counts_, logits, pool_);
 }
 
 void Forward::normalise(const float* x, const Norm& norm, std::size_t rows, float* out) {

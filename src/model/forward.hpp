@@ -9,19 +9,11 @@
 #include "kernels/attention.hpp"
 #include "kernels/matmul.hpp"
 #include "model/kv_cache.hpp"
+#include "model/logits.hpp"
 #include "model/model_parts.hpp"
 #include "model/step_batch.hpp"
 
 namespace troupe {
-
-/// Logits of a step: row-major f32 [rows, vocab].
-struct LogitsBlock {
-  AlignedBuffer<float> values;
-  std::size_t rows = 0;
-  std::size_t vocab = 0;
-
-  std::span<const float> row(std::size_t i) const { return {values.data() + i * vocab, vocab}; }
-};
 
 /// Runs steps of one model over one KV cache. Holds the scratch memory, which grows to the largest batch.
 /// One owner, one thread at a time; the pool must not be in use by others meanwhile. A row's logits have the
@@ -33,9 +25,9 @@ class Forward {
   Forward(const ModelParts& model, KvCache& cache, ThreadPool& pool, std::size_t context_tokens);
 
   /// Computes all rows, appends their keys and values to the cache and writes the logits of the rows that
-  /// want them. Preconditions (checked, abort): tokens within the vocabulary, sequences open, positions
-  /// continue their sequence and, where they are learned, lie within the
-  /// model's table. Throws std::bad_alloc only.
+  /// want them, and lists the largest of those. Preconditions (checked, abort): tokens within the vocabulary,
+  /// sequences open, positions continue their sequence and, where they are learned, lie within the model's
+  /// table. Throws std::bad_alloc only.
   void run(const StepBatch& batch, LogitsBlock& logits);
 
  private:
@@ -90,6 +82,8 @@ class Forward {
   std::vector<const std::byte*> page_table_;   // pages of the step's sequences, one after the other
   std::vector<std::size_t> page_table_start_;  // [rows]: where the row's sequence begins in page_table_
   std::vector<std::size_t> pages_count_;       // [rows]: how many pages its sequence has
+  std::vector<std::size_t> top_counts_;        // [rows that want logits]
+  TopLogits top_logits_;
 };
 
 }  // namespace troupe

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <optional>
 #include <string>
 
 #include "base/random.hpp"
@@ -20,18 +19,7 @@ Error out_of_range(const char* name, Number value, const char* range) {
   return {Errc::bad_argument, std::string(name) + " is " + text + "; expected " + range, 0};
 }
 
-/// The largest logit, the lower id on a tie; NaN never wins. nullopt when nothing is above -infinity.
-std::optional<Token> largest(std::span<const float> logits) {
-  float best = -std::numeric_limits<float>::infinity();
-  std::optional<Token> token;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > best) {
-      best = logits[i];
-      token = static_cast<Token>(i);
-    }
-  }
-  return token;
-}
+constexpr float never = -std::numeric_limits<float>::infinity();
 
 // More is no sampling option but a table.
 constexpr std::size_t logit_bias_max = 4096;
@@ -111,73 +99,111 @@ bool Sampler::changes_logits() const {
          ((options_.presence_penalty != 0 || options_.frequency_penalty != 0) && !answer_counts_.empty());
 }
 
-void Sampler::apply_bias_and_penalties(std::span<float> logits) const {
-  const auto known = [&](Token token) {
-    return token >= 0 && static_cast<std::size_t>(token) < logits.size();
-  };
+std::size_t Sampler::top_count() const {
+  const std::size_t kept = options_.temperature == 0 ? 1 : options_.top_k;
+  if (kept == 0) return 0;
+  // As many as may fall out of the list because their logits change.
+  std::size_t changed = options_.logit_bias.size();
+  if (options_.repeat_penalty != 1) changed += recent_.size();
+  if (options_.presence_penalty != 0 || options_.frequency_penalty != 0) changed += answer_counts_.size();
+  return kept + changed;
+}
+
+/// logit_of(token): a pointer to its logit, null where there is none.
+template <class LogitOf>
+void Sampler::apply_bias_and_penalties(LogitOf logit_of) const {
   for (const auto& [token, bias] : options_.logit_bias) {
-    if (known(token)) logits[static_cast<std::size_t>(token)] += bias;
+    if (float* logit = logit_of(token)) *logit += bias;
   }
-  if (options_.repeat_penalty != 1.0F) {
+  if (options_.repeat_penalty != 1) {
     std::vector<Token> distinct(recent_);
     std::sort(distinct.begin(), distinct.end());
     distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
     for (const Token token : distinct) {
-      if (!known(token)) continue;
-      float& logit = logits[static_cast<std::size_t>(token)];
-      logit = logit > 0 ? logit / options_.repeat_penalty : logit * options_.repeat_penalty;
+      if (float* logit = logit_of(token))
+        *logit = *logit > 0 ? *logit / options_.repeat_penalty : *logit * options_.repeat_penalty;
     }
   }
+  if (options_.presence_penalty == 0 && options_.frequency_penalty == 0) return;
   for (const auto& [token, count] : answer_counts_) {
-    if (!known(token)) continue;
-    logits[static_cast<std::size_t>(token)] -=
-        options_.presence_penalty + options_.frequency_penalty * static_cast<float>(count);
+    if (float* logit = logit_of(token))
+      *logit -= options_.presence_penalty + options_.frequency_penalty * static_cast<float>(count);
   }
 }
 
-/// Fills candidates_ with the k largest logits (all that are possible if k is 0), in id order.
-void Sampler::keep_top_k(std::span<const float> logits) {
-  candidates_.clear();
-  const float never = -std::numeric_limits<float>::infinity();
-  const std::size_t k = options_.top_k == 0 ? logits.size() : options_.top_k;
-  if (k >= logits.size()) {
-    for (std::size_t i = 0; i < logits.size(); ++i) {
-      if (logits[i] > never) candidates_.push_back({static_cast<Token>(i), logits[i]});
-    }
-    return;
-  }
-  // A heap whose front is the one to give up next. Ids ascend, so an equal logit never displaces one that is
-  // in.
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+/// Fills changed_ with what bias and penalties may change and makes of it, in id order.
+void Sampler::find_changed(std::span<const float> logits) {
+  changed_.clear();
+  const auto add = [&](Token token) {
+    if (token >= 0 && static_cast<std::size_t>(token) < logits.size())
+      changed_.push_back({token, logits[static_cast<std::size_t>(token)]});
   };
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (!(logits[i] > never)) continue;
-    const Candidate candidate{static_cast<Token>(i), logits[i]};
-    if (candidates_.size() < k) {
-      candidates_.push_back(candidate);
-      std::push_heap(candidates_.begin(), candidates_.end(), better);
-    } else if (candidate.logit > candidates_.front().logit) {
-      std::pop_heap(candidates_.begin(), candidates_.end(), better);
-      candidates_.back() = candidate;
-      std::push_heap(candidates_.begin(), candidates_.end(), better);
-    }
+  for (const auto& [token, bias] : options_.logit_bias) add(token);
+  if (options_.repeat_penalty != 1) std::for_each(recent_.begin(), recent_.end(), add);
+  if (options_.presence_penalty != 0 || options_.frequency_penalty != 0) {
+    for (const auto& [token, count] : answer_counts_) add(token);
   }
-  std::sort(candidates_.begin(), candidates_.end(), [](auto& a, auto& b) { return a.token < b.token; });
+  const auto by_id = [](const IndexedValue& a, const IndexedValue& b) { return a.index < b.index; };
+  const auto same_id = [](const IndexedValue& a, const IndexedValue& b) { return a.index == b.index; };
+  std::sort(changed_.begin(), changed_.end(), by_id);
+  changed_.erase(std::unique(changed_.begin(), changed_.end(), same_id), changed_.end());
+  apply_bias_and_penalties([&](Token token) -> float* {
+    const auto found = std::lower_bound(changed_.begin(), changed_.end(), IndexedValue{token, 0}, by_id);
+    return found != changed_.end() && found->index == token ? &found->value : nullptr;
+  });
+}
+
+/// candidates_: those of the list that nothing changes, and all that something does.
+void Sampler::take_listed(const LogitsView& logits) {
+  candidates_.clear();
+  find_changed(logits.all);
+  auto next = changed_.begin();
+  const auto take_changed_below = [&](Token token) {
+    for (; next != changed_.end() && next->index < token; ++next) {
+      if (next->value > never) candidates_.push_back(*next);
+    }
+  };
+  for (const IndexedValue& candidate : logits.top) {
+    take_changed_below(candidate.index);
+    const bool changes = next != changed_.end() && next->index == candidate.index;
+    if (!changes) candidates_.push_back(candidate);
+  }
+  take_changed_below(std::numeric_limits<Token>::max());
+}
+
+/// candidates_: all that are possible, or few enough of them to have the top_k.
+void Sampler::take_row(std::span<const float> logits) {
+  if (changes_logits()) {
+    adjusted_.assign(logits.begin(), logits.end());
+    apply_bias_and_penalties([&](Token token) -> float* {
+      const bool known = token >= 0 && static_cast<std::size_t>(token) < adjusted_.size();
+      return known ? &adjusted_[static_cast<std::size_t>(token)] : nullptr;
+    });
+    logits = adjusted_;
+  }
+  maxima_.resize(maxima_blocks(logits.size()));
+  block_maxima(logits, maxima_.data());
+  const std::size_t k = options_.temperature == 0 ? 1 : options_.top_k;
+  top_values(logits, maxima_, k == 0 ? logits.size() : k, candidates_);
 }
 
 /// Keeps the smallest set of most likely candidates that reaches top_p of `total`.
 void Sampler::keep_top_p(double total) {
   std::vector<std::size_t> order(candidates_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+  const auto likelier = [&](std::size_t a, std::size_t b) {
     return probabilities_[a] != probabilities_[b] ? probabilities_[a] > probabilities_[b] : a < b;
-  });
+  };
+  const double enough = static_cast<double>(options_.top_p) * total;
   double sum = 0;
   std::size_t kept = 0;
-  while (kept < order.size()) {
-    sum += probabilities_[order[kept++]];
-    if (sum >= static_cast<double>(options_.top_p) * total) break;
+  // Sorted as far as it is needed: of a whole vocabulary that is a small part.
+  for (std::size_t sorted = 0; kept < order.size() && sum < enough;) {
+    const std::size_t next = std::min(order.size(), 4 * sorted + 64);
+    const auto at = [&](std::size_t i) { return order.begin() + static_cast<std::ptrdiff_t>(i); };
+    std::partial_sort(at(sorted), at(next), order.end(), likelier);
+    sorted = next;
+    while (kept < sorted && sum < enough) sum += probabilities_[order[kept++]];
   }
   order.resize(kept);
   std::sort(order.begin(), order.end());
@@ -196,34 +222,38 @@ Token Sampler::draw(std::uint64_t position) const {
   for (const double p : probabilities_) total += p >= floor ? p : 0;
   const double target = uniform_at(options_.seed, position) * total;
   double sum = 0;
-  Token last = candidates_.front().token;
+  Token last = candidates_.front().index;
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
     if (probabilities_[i] < floor) continue;
-    last = candidates_[i].token;
+    last = candidates_[i].index;
     sum += probabilities_[i];
     if (sum > target) break;
   }
   return last;
 }
 
-Result<Token> Sampler::sample(std::span<const float> logits, std::uint64_t position) {
-  if (changes_logits()) {
-    adjusted_.assign(logits.begin(), logits.end());
-    apply_bias_and_penalties(adjusted_);
-    logits = adjusted_;
+Result<Token> Sampler::sample(const LogitsView& logits, std::uint64_t position) {
+  const std::size_t enough = top_count();
+  const bool listed = enough != 0 && logits.top_count >= enough;
+  if (listed) {
+    take_listed(logits);
+  } else {
+    take_row(logits.all);
   }
-  const std::optional<Token> best = largest(logits);
-  if (!best) return Error{Errc::fault, "no token is possible: every logit is -infinity or not a number", 0};
+  if (candidates_.empty())
+    return Error{Errc::fault, "no token is possible: every logit is -infinity or not a number", 0};
+  const IndexedValue best = *std::max_element(
+      candidates_.begin(), candidates_.end(),
+      [](const IndexedValue& a, const IndexedValue& b) { return a.value < b.value; });  // the first of equals
   // +infinity, or a temperature so small that differences overflow, leaves only the best.
-  const float best_logit = logits[static_cast<std::size_t>(*best)];
-  if (options_.temperature == 0 || options_.top_k == 1 || std::isinf(best_logit)) return *best;
+  if (options_.temperature == 0 || options_.top_k == 1 || std::isinf(best.value)) return best.index;
 
-  keep_top_k(logits);
+  if (listed) keep_largest(candidates_, options_.top_k);
   double total = 0;
   probabilities_.resize(candidates_.size());
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
-    const double below =
-        (static_cast<double>(candidates_[i].logit) - best_logit) / static_cast<double>(options_.temperature);
+    const double below = (static_cast<double>(candidates_[i].value) - static_cast<double>(best.value)) /
+                         static_cast<double>(options_.temperature);
     probabilities_[i] = std::exp(below);
     total += probabilities_[i];
   }

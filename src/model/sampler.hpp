@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "model/logits.hpp"
 #include "troupe/error.hpp"
 #include "troupe/generation.hpp"
 
@@ -32,19 +33,25 @@ class Sampler {
   void see_prompt(std::span<const Token> tokens);  ///< counts for repeat_penalty
   void see_answer(Token token);                    ///< counts for all penalties
 
+  /// How many of the largest logits the next sample() can do with instead of the whole row; 0: it needs the
+  /// whole row.
+  std::size_t top_count() const;
+
   /// The token at `position` (prompt tokens before it, plus answer tokens). NaN counts as never. Fails
-  /// (fault) when no token is possible: every logit is -infinity or NaN.
-  Result<Token> sample(std::span<const float> logits, std::uint64_t position);
+  /// (fault) when no token is possible: every logit is -infinity or NaN. The same token whether or not the
+  /// largest logits were listed.
+  Result<Token> sample(const LogitsView& logits, std::uint64_t position);
+  Result<Token> sample(std::span<const float> logits, std::uint64_t position) {
+    return sample(LogitsView{logits}, position);
+  }
 
  private:
-  struct Candidate {
-    Token token;
-    float logit;
-  };
-
   bool changes_logits() const;
-  void apply_bias_and_penalties(std::span<float> logits) const;
-  void keep_top_k(std::span<const float> logits);
+  template <class LogitOf>
+  void apply_bias_and_penalties(LogitOf logit_of) const;
+  void find_changed(std::span<const float> logits);
+  void take_listed(const LogitsView& logits);
+  void take_row(std::span<const float> logits);
   void keep_top_p(double total);
   Token draw(std::uint64_t position) const;
 
@@ -53,7 +60,9 @@ class Sampler {
   std::size_t recent_next_ = 0;                             // where the ring is written next
   std::unordered_map<Token, std::uint32_t> answer_counts_;  // tokens of the answer
   std::vector<float> adjusted_;                             // scratch [vocab]
-  std::vector<Candidate> candidates_;                       // scratch: what is left, in id order
+  std::vector<float> maxima_;                               // scratch [blocks of vocab]
+  std::vector<IndexedValue> changed_;                       // scratch: logits that bias and penalties change
+  std::vector<IndexedValue> candidates_;                    // scratch: what is left, in id order
   std::vector<double> probabilities_;                       // scratch, of candidates_
 };
 

@@ -18,6 +18,7 @@ struct StepRow {
   std::uint32_t position = 0;  ///< rows of a sequence stand together, in order, and continue where it ends
   Token token = 0;
   bool wants_logits = false;
+  std::size_t top_count = 0;  ///< of them, how many of the largest are to be listed
 };
 
 struct StepBatch {

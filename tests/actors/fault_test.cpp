@@ -31,6 +31,23 @@ TEST_CASE("generators that die midway cost no token", "[actors]") {
   CHECK(world.ledger->open.empty());
 }
 
+TEST_CASE("a replay does not change how much of the prompt was cached", "[actors]") {
+  EngineOptions options = pool_of(1);
+  options.replays_max = 1000;
+  World world(options);
+  world.ledger->known = 3;
+  world.submit(World::request(8, 20, 1));
+  world.submit(World::request(2, 0, 2));
+  world.run_steps(5);
+  world.ledger->known = 7;
+  world.kill(world.generators.back());
+  world.settle();
+  CHECK(world.counters->replays == 1);
+  CHECK(world.records.at(1).usage.cached_tokens == 3);
+  CHECK(world.records.at(1).tokens.size() == 20);
+  CHECK(world.records.at(2).usage.cached_tokens == 1);  // the last one is always computed
+}
+
 TEST_CASE("a paused stream survives its generator's death with its window", "[actors]") {
   World world(pool_of(2));
   Submission slow = World::request(4, 40, 1);

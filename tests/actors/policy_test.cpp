@@ -8,6 +8,7 @@
 #include "actors/restart_budget.hpp"
 #include "actors/step_budget.hpp"
 #include "actors/stop_rule.hpp"
+#include "actors/straggler_wait.hpp"
 #include "support/catch.hpp"
 #include "support/toy_model.hpp"
 
@@ -134,6 +135,33 @@ TEST_CASE("prompts move on however tight the budget, and short steps are not cut
   fast.observe(1, StepBudget::Duration(0.0001));
   fast.observe(256, StepBudget::Duration(0.004));
   CHECK(fast.rows_for(1) == 256);
+}
+
+TEST_CASE("a step waits for the late until that has cost as much as going without them", "[actors]") {
+  using namespace std::chrono_literals;
+  const StepOutlook::Duration wait_max = 2ms;
+  const auto wait_us = [&](std::size_t ready, std::size_t late, StepOutlook::Duration alone,
+                           StepOutlook::Duration together, StepOutlook::Duration usual_answer = {}) {
+    return straggler_wait({ready, late, alone, together, usual_answer}, wait_max).count() * 1e6;
+  };
+  CHECK(wait_us(7, 1, 7ms, 7ms) == Approx(1000));         // one sits out 7 ms, or seven wait for 1
+  CHECK(wait_us(63, 1, 7ms, 7ms) == Approx(1000.0 / 9));  // many do not wait for one
+  CHECK(wait_us(1, 7, 7ms, 7ms) == Approx(2000));         // no longer than the limit
+  CHECK(wait_us(7, 1, 7ms, 7.5ms) == Approx(500));        // a larger step costs the seven something, too
+  CHECK(wait_us(4, 4, 4ms, 8ms) ==
+        Approx(0).margin(1e-6));  // each row costs what it costs: nothing is gained
+  CHECK(wait_us(4, 4, 4ms, 80ms) == 0);
+  CHECK(wait_us(7, 1, 7ms, 7ms, 900us) == Approx(1000));
+  CHECK(wait_us(7, 1, 7ms, 7ms, 1100us) == 0);  // it would be in vain
+}
+
+TEST_CASE("what more rows than ever would take is a guess, and known to be one", "[actors]") {
+  StepBudget budget(256, 2);
+  CHECK(budget.rows_seen() == 0);
+  budget.observe(4, StepBudget::Duration(0.01));
+  CHECK(budget.rows_seen() == 4);
+  budget.observe(200, StepBudget::Duration(0.1));
+  CHECK(budget.rows_seen() == 200);
 }
 
 TEST_CASE("what a step takes is learned anew when it changes", "[actors]") {

@@ -39,6 +39,12 @@ std::size_t ToyStepper::pages_used() const {
   return pages;
 }
 
+std::size_t ToyStepper::reuse_prefix(SequenceId id, std::span<const Token> tokens) {
+  const std::span<const Token> known = tokens.first(std::min(ledger_->known, tokens.size() - 1));
+  ledger_->open.at(id).assign(known.begin(), known.end());
+  return known.size();
+}
+
 std::shared_ptr<const LogitsBlock> ToyStepper::run(const StepBatch& batch) {
   ++ledger_->steps;
   ledger_->rows_max = std::max(ledger_->rows_max, batch.rows.size());
@@ -93,6 +99,7 @@ StreamReader::behavior_type recorder(std::map<StreamTag, Record>* records) {
         Record& record = (*records)[m.tag];
         ++record.ends;
         record.reason = m.reason;
+        record.usage = m.usage;
         record.timings = m.timings;
         TROUPE_CHECK(m.usage.completion_tokens == record.tokens.size());
       },

@@ -27,6 +27,7 @@ struct Ledger {
   std::size_t habit = 0;
   std::size_t rows_max = 0;                      // of one step
   std::vector<std::size_t> step_sequences;       // of each step
+  std::size_t known = 0;                         // tokens that each sequence's beginning is reused of
   std::function<bool(const StepBatch&)> fails;   // whether a step throws
   std::function<void(const StepBatch&)> during;  // happens within a step
 };
@@ -42,6 +43,7 @@ class ToyStepper final : public Stepper {
   std::size_t length(SequenceId id) const override { return ledger_->open.at(id).size(); }
   void truncate(SequenceId id, std::size_t length) override;
   std::size_t pages_used() const override;
+  std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens) override;
   std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override;
 
  private:
@@ -57,6 +59,7 @@ struct Record {
   int ends = 0;  // StreamEnd or StreamError: must be 1
   std::optional<FinishReason> reason;
   std::optional<Error> error;
+  Usage usage;
   Timings timings;
 };
 

@@ -30,14 +30,17 @@ TEST_CASE("a conversation computes only what is new of it, and answers as if not
     EngineOptions options;
     options.prefix_cache = keep;
     const auto engine = start(options, shape);
-    std::uint64_t prompt_tokens = 0;
+    std::uint64_t prompt_tokens = 0, cached_tokens = 0;
     for (const std::string& turn : turns) {
       const auto answer = engine->generate(request(turn, 30, 5)).get();
       REQUIRE(answer);
       answers[keep].push_back(answer->tokens);
       prompt_tokens += answer->usage.prompt_tokens;
+      cached_tokens += answer->usage.cached_tokens;
+      CHECK(answer->usage.cached_tokens < answer->usage.prompt_tokens);
     }
     const EngineStats stats = engine->stats();
+    CHECK(cached_tokens == stats.prompt_tokens_reused);
     if (keep) {
       CHECK(stats.prompt_tokens_reused > prompt_tokens / 2);
       CHECK(stats.prompt_tokens_reused < prompt_tokens);

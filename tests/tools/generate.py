@@ -58,7 +58,7 @@ class Generate(unittest.TestCase):
         self.assertEqual(list(answer), ["index", "prompt", "text", "tokens", "finish_reason", "usage", "timings"])
         self.assertEqual((answer["index"], answer["prompt"], answer["finish_reason"]), (0, "Once", "length"))
         self.assertEqual(len(answer["tokens"]), 5)
-        self.assertEqual(answer["usage"], {"prompt_tokens": 2, "completion_tokens": 5})
+        self.assertEqual(answer["usage"], {"prompt_tokens": 2, "completion_tokens": 5, "cached_tokens": 0})
         self.assertEqual(set(answer["timings"]), {"queue_ms", "ttft_ms", "total_ms"})
 
     def test_many_prompts_are_answered_in_order_whatever_runs_beside_them(self):
@@ -150,7 +150,7 @@ class Generate(unittest.TestCase):
         self.assertEqual(self.ok("-p", "Once", "-n", "0").stdout, b"")
         answer, = lines(self.ok("-p", "Once", "-n", "0", "--json"))
         self.assertEqual((answer["text"], answer["tokens"], answer["finish_reason"]), ("", [], "length"))
-        self.assertEqual(answer["usage"], {"prompt_tokens": 2, "completion_tokens": 0})
+        self.assertEqual(answer["usage"], {"prompt_tokens": 2, "completion_tokens": 0, "cached_tokens": 0})
 
     def test_invalid_utf8_gives_valid_json(self):
         done = self.ok("--prompts", "-", "-n", "3", "--json", stdin=b"a\xff\xc3\n")

@@ -15,7 +15,7 @@ Generation answer() {
   generation.text = "He said \"no\".\n";
   generation.tokens = {5, 6};
   generation.finish_reason = FinishReason::length;
-  generation.usage = {3, 2};
+  generation.usage = {3, 2, 1};
   generation.timings = {0.5, 1.25, 10};
   return generation;
 }
@@ -50,7 +50,8 @@ TEST_CASE("numbers read back as the same floats, and what is none becomes null",
 TEST_CASE("a line of generate --json has the shape that scripts rely on", "[tools]") {
   CHECK(json_generation(7, "Once\xFF", Result<Generation>(answer())) ==
         "{\"index\":7,\"prompt\":\"Once\xEF\xBF\xBD\",\"text\":\"He said \\\"no\\\".\\n\",\"tokens\":[5,6],"
-        "\"finish_reason\":\"length\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2},"
+        "\"finish_reason\":\"length\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"cached_"
+        "tokens\":1},"
         "\"timings\":{\"queue_ms\":0.500,\"ttft_ms\":1.250,\"total_ms\":10.000}}");
 }
 
