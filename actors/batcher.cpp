@@ -31,7 +31,7 @@ class BatcherState {
     if (config_.lease->given_up()) {
       config_.counters->stuck_batchers.fetch_sub(1, std::memory_order_relaxed);
     } else {
-      config_.counters->kv_pages_used.store(0, std::memory_order_relaxed);
+      config_.counters->publish_pages(config_.replica, 0);
     }
   }
   BatcherState(const BatcherState&) = delete;
@@ -351,14 +351,7 @@ class BatcherState {
     counters.prefix_tokens_reused.fetch_add(sequence.taken, std::memory_order_relaxed);
   }
 
-  void publish_pages() {
-    const std::uint64_t used = stepper_->pages_used();
-    Counters& counters = *config_.counters;
-    counters.kv_pages_used.store(used, std::memory_order_relaxed);
-    // The batcher is the only writer.
-    if (used > counters.kv_pages_peak.load(std::memory_order_relaxed))
-      counters.kv_pages_peak.store(used, std::memory_order_relaxed);
-  }
+  void publish_pages() { config_.counters->publish_pages(config_.replica, stepper_->pages_used()); }
 
   Self self_ = nullptr;
   BatcherConfig config_;

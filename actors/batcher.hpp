@@ -6,6 +6,7 @@
 
 #include "actors/counters.hpp"
 #include "actors/messages.hpp"
+#include "actors/placement.hpp"
 #include "actors/step_lease.hpp"
 #include "actors/stepper.hpp"
 
@@ -15,6 +16,7 @@ struct BatcherConfig {
   std::function<std::unique_ptr<Stepper>()> make_stepper;  ///< called once, on the batcher's thread
   std::shared_ptr<Counters> counters;
   std::shared_ptr<StepLease> lease;  ///< of this batcher alone
+  ReplicaIndex replica = 0;          ///< which of the router's batchers this is
   std::uint32_t step_tokens_max = 256;
   double step_stretch_max = 2;
   std::uint32_t straggler_wait_us = 2000;

@@ -49,7 +49,7 @@ std::uint64_t Histogram::count() const noexcept {
   return std::accumulate(counts_.begin(), counts_.end(), std::uint64_t{0});
 }
 
-Counters::Counters()
+Counters::Counters(std::size_t replicas)
     : queue_time(request_bounds),
       time_to_first_token(first_token_bounds),
       inter_token_latency(inter_token_bounds),
@@ -58,7 +58,17 @@ Counters::Counters()
       request_generation_tokens(request_tokens_bounds),
       step_tokens(step_tokens_bounds),
       step_time(inter_token_bounds),
-      step_gap(step_gap_bounds) {}
+      step_gap(step_gap_bounds),
+      replica_pages_used(replicas) {}
+
+void Counters::publish_pages(std::size_t replica, std::uint64_t used) {
+  const std::uint64_t before = replica_pages_used[replica].exchange(used, std::memory_order_relaxed);
+  const std::uint64_t more = used - before;  // or less, modulo 2^64
+  const std::uint64_t all = kv_pages_used.fetch_add(more, std::memory_order_relaxed) + more;
+  std::uint64_t peak = kv_pages_peak.load(std::memory_order_relaxed);
+  while (all > peak && !kv_pages_peak.compare_exchange_weak(peak, all, std::memory_order_relaxed)) {
+  }
+}
 
 EngineStats Counters::stats() const {
   const auto finished_by = [this](FinishReason reason) {

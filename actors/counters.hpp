@@ -47,7 +47,7 @@ class Histogram {
 
 /// Each group has one writer, named; readers may be on any thread.
 struct Counters {
-  Counters();
+  explicit Counters(std::size_t replicas = 1);
 
   // Written by the router; refusals also where they are given on its behalf.
   Counter requests_admitted{0};
@@ -74,7 +74,7 @@ struct Counters {
   Histogram request_prompt_tokens;
   Histogram request_generation_tokens;
 
-  // Written by the batcher.
+  // Written by the batchers.
   Histogram step_tokens;
   Histogram step_time;
   Histogram step_gap;
@@ -82,8 +82,12 @@ struct Counters {
   Counter prefix_tokens_reused{0};  // of them, not computed again
   Counter draft_tokens{0};          // that were run
   Counter draft_tokens_accepted{0};
-  Counter kv_pages_used{0};
+  Counter kv_pages_used{0};  // by all of them
   Counter kv_pages_peak{0};
+  std::vector<Counter> replica_pages_used;  // by each
+
+  /// A batcher's cache uses so many pages now. One writer per replica at a time.
+  void publish_pages(std::size_t replica, std::uint64_t used);
 
   /// Batchers that were given up and whose step has not ended yet: raised by the router, lowered by them.
   std::atomic<std::uint32_t> stuck_batchers{0};

@@ -12,7 +12,8 @@ using std::chrono::milliseconds;
 namespace {
 
 // A request that breaks every step it is in leaves two behind, the shared one and its own. Each holds a KV
-// cache and kernel threads, so this is how much of the machine may be lost before it is better to say so.
+// cache and kernel threads, so this is how much of the machine may be lost before it is better to say so. For
+// each replica, since a replica's share of the machine is the smaller the more there are.
 constexpr std::uint32_t stuck_batchers_max = 4;
 
 }  // namespace
@@ -25,7 +26,7 @@ Crew::Crew(const EngineOptions& options, Spawn spawn, std::shared_ptr<Counters> 
       restart_window_ms_(options.restart_window_ms),
       budget_(options.restarts_max, milliseconds(options.restart_window_ms),
               milliseconds(options.restart_backoff_ms)),
-      step_watch_(milliseconds(options.step_stall_ms_max)),
+      replicas_(options.replicas, Replica{{}, {}, StepWatch(milliseconds(options.step_stall_ms_max)), {}}),
       step_stall_ms_max_(options.step_stall_ms_max) {}
 
 bool Crew::generator_available(TimePoint now) const {
@@ -48,12 +49,21 @@ void Crew::give_back(const GeneratorActor& generator) {
   if (alive(generator)) idle_.push_back(generator);
 }
 
-bool Crew::keep_batcher(TimePoint now, std::string& why) {
-  if (batcher_ || failed() || now < batcher_not_before_) return true;
+std::vector<ReplicaIndex> Crew::up() const {
+  std::vector<ReplicaIndex> up;
+  for (ReplicaIndex replica = 0; replica < replicas(); ++replica) {
+    if (batcher(replica)) up.push_back(replica);
+  }
+  return up;
+}
+
+bool Crew::keep_batcher(ReplicaIndex replica, TimePoint now, std::string& why) {
+  Replica& r = replicas_[replica];
+  if (r.batcher || failed() || now < r.not_before) return true;
   try {
-    lease_ = std::make_shared<StepLease>();
-    batcher_ = spawn_.batcher(lease_);
-    step_watch_ = StepWatch(milliseconds(step_stall_ms_max_));  // each batcher counts its steps from 1
+    r.lease = std::make_shared<StepLease>();
+    r.batcher = spawn_.batcher(replica, r.lease);
+    r.step_watch = StepWatch(milliseconds(step_stall_ms_max_));  // each batcher counts its steps from 1
   } catch (const std::exception& e) {
     why = e.what();
     return false;
@@ -61,30 +71,35 @@ bool Crew::keep_batcher(TimePoint now, std::string& why) {
   return true;
 }
 
-std::optional<std::vector<SequenceId>> Crew::give_up_stuck_batcher(TimePoint now) {
-  if (!batcher_) return std::nullopt;
-  const std::uint64_t step = lease_->running();
-  if (!step_watch_.overdue(step, now)) return std::nullopt;
+std::optional<std::vector<SequenceId>> Crew::give_up_stuck_batcher(ReplicaIndex replica, TimePoint now) {
+  Replica& r = replicas_[replica];
+  if (!r.batcher) return std::nullopt;
+  const std::uint64_t step = r.lease->running();
+  if (!r.step_watch.overdue(step, now)) return std::nullopt;
   // Counted first: it may return, and count itself off, at any time.
   const std::uint32_t stuck = counters_->stuck_batchers.fetch_add(1, std::memory_order_relaxed) + 1;
-  auto sequences = lease_->give_up(step);
+  auto sequences = r.lease->give_up(step);
   if (!sequences) {
     counters_->stuck_batchers.fetch_sub(1, std::memory_order_relaxed);
     return std::nullopt;
   }
   // It counts no pages any more, and there may be no other that does.
-  counters_->kv_pages_used.store(0, std::memory_order_relaxed);
+  counters_->publish_pages(replica, 0);
   bump(counters_->step_stalls);
-  batcher_died("a step of " + std::to_string(sequences->size()) + " sequences did not end in " +
+  batcher_died(replica,
+               "a step of " + std::to_string(sequences->size()) + " sequences did not end in " +
                    std::to_string(step_stall_ms_max_) + " ms, step_stall_ms_max",
                now);
-  if (!failed() && stuck > stuck_batchers_max)
+  if (!failed() && stuck > stuck_batchers_max * replicas())
     fail(std::to_string(stuck) + " steps do not end; what they hold would use up the machine");
   return sequences;
 }
 
-bool Crew::is_batcher(const caf::actor_addr& address) const {
-  return batcher_ && address == batcher_.address();
+std::optional<ReplicaIndex> Crew::find_batcher(const caf::actor_addr& address) const {
+  for (const ReplicaIndex replica : up()) {
+    if (address == batcher(replica).address()) return replica;
+  }
+  return std::nullopt;
 }
 
 GeneratorActor Crew::find_generator(const caf::actor_addr& address) const {
@@ -100,19 +115,27 @@ void Crew::generator_died(const GeneratorActor& generator, const std::string& wh
   generator_not_before_ = not_before("a generator ended (" + why + ")", now);
 }
 
-void Crew::batcher_died(const std::string& why, TimePoint now) {
-  batcher_ = nullptr;
-  batcher_not_before_ = not_before("the batcher ended (" + why + ")", now);
+void Crew::batcher_died(ReplicaIndex replica, const std::string& why, TimePoint now) {
+  replicas_[replica].batcher = nullptr;
+  replicas_[replica].not_before = not_before(name_of(replica) + " ended (" + why + ")", now);
+}
+
+std::string Crew::name_of(ReplicaIndex replica) const {
+  return replicas() == 1 ? "the batcher" : "batcher " + std::to_string(replica);
 }
 
 std::optional<TimePoint> Crew::next_start(bool generator_wanted, TimePoint now) const {
   if (failed()) return std::nullopt;
-  if (!batcher_) return batcher_not_before_;
+  std::optional<TimePoint> next;
+  const auto consider = [&](TimePoint start) { next = std::min(start, next.value_or(start)); };
+  for (const Replica& r : replicas_) {
+    if (!r.batcher) consider(r.not_before);
+  }
   // One that could start already waits for something else, KV pages: waking up for it would be a busy wait.
   const bool later = generator_not_before_ > now;
   if (generator_wanted && later && idle_.empty() && generators_.size() < pool_max_)
-    return generator_not_before_;
-  return std::nullopt;
+    consider(generator_not_before_);
+  return next;
 }
 
 /// Counts a restart; the end of the pause before it.

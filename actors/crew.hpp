@@ -1,5 +1,5 @@
 #pragma once
-// The actors that work for a router, its generators and its batcher: who is alive, who is idle, and when one
+// The actors that work for a router, its generators and its batchers: who is alive, who is idle, and when one
 // that died may be replaced. Sends nothing; the time is passed in.
 
 #include <functional>
@@ -11,6 +11,7 @@
 
 #include "actors/counters.hpp"
 #include "actors/messages.hpp"
+#include "actors/placement.hpp"
 #include "actors/restart_budget.hpp"
 #include "actors/step_lease.hpp"
 #include "troupe/options.hpp"
@@ -22,7 +23,7 @@ class Crew {
  public:
   struct Spawn {  ///< what it gets its actors from; the router monitors them
     std::function<GeneratorActor()> generator;
-    std::function<BatcherActor(std::shared_ptr<StepLease>)> batcher;
+    std::function<BatcherActor(ReplicaIndex, std::shared_ptr<StepLease>)> batcher;
   };
 
   Crew(const EngineOptions& options, Spawn spawn, std::shared_ptr<Counters> counters);
@@ -37,28 +38,31 @@ class Crew {
   bool alive(const GeneratorActor& generator) const { return generators_.count(generator) != 0; }
   const std::set<GeneratorActor>& generators() const noexcept { return generators_; }
 
-  // ---- batcher ----
+  // ---- batchers ----
 
+  ReplicaIndex replicas() const noexcept { return static_cast<ReplicaIndex>(replicas_.size()); }
   /// Null between its death and its restart.
-  const BatcherActor& batcher() const noexcept { return batcher_; }
+  const BatcherActor& batcher(ReplicaIndex replica) const { return replicas_[replica].batcher; }
+  /// Those with a batcher.
+  std::vector<ReplicaIndex> up() const;
   /// Starts the batcher if there is none and its pause is over. False when that failed: no thread or no
   /// memory; `why` says it, and its restart is to be considered as after a death.
-  bool keep_batcher(TimePoint now, std::string& why);
+  bool keep_batcher(ReplicaIndex replica, TimePoint now, std::string& why);
 
   /// Gives the batcher up when its step does not end: it counts as dead then, and this returns the sequences
   /// that took part in the step. What it holds stays alive until the step ends.
-  std::optional<std::vector<SequenceId>> give_up_stuck_batcher(TimePoint now);
+  std::optional<std::vector<SequenceId>> give_up_stuck_batcher(ReplicaIndex replica, TimePoint now);
 
   // ---- deaths ----
 
   /// Whom an actor's end concerns.
-  bool is_batcher(const caf::actor_addr& address) const;
+  std::optional<ReplicaIndex> find_batcher(const caf::actor_addr& address) const;
   GeneratorActor find_generator(const caf::actor_addr& address) const;  ///< null if it is none of them
 
   /// Strikes the dead from the list and counts a restart. Afterwards failed() tells whether there were too
   /// many.
   void generator_died(const GeneratorActor& generator, const std::string& why, TimePoint now);
-  void batcher_died(const std::string& why, TimePoint now);
+  void batcher_died(ReplicaIndex replica, const std::string& why, TimePoint now);
 
   /// Too many deaths: nothing is started any more. failure() says which.
   bool failed() const noexcept { return !failure_.empty(); }
@@ -68,6 +72,14 @@ class Crew {
   std::optional<TimePoint> next_start(bool generator_wanted, TimePoint now) const;
 
  private:
+  struct Replica {
+    BatcherActor batcher;
+    std::shared_ptr<StepLease> lease;  // of the batcher
+    StepWatch step_watch;
+    TimePoint not_before{};
+  };
+
+  std::string name_of(ReplicaIndex replica) const;
   TimePoint not_before(const std::string& what, TimePoint now);
   void fail(const std::string& what);
 
@@ -79,12 +91,9 @@ class Crew {
   RestartBudget budget_;
   std::set<GeneratorActor> generators_;  // alive
   std::vector<GeneratorActor> idle_;     // of them
-  BatcherActor batcher_;
-  std::shared_ptr<StepLease> lease_;  // of batcher_
-  StepWatch step_watch_;
+  std::vector<Replica> replicas_;
   std::uint32_t step_stall_ms_max_;
   TimePoint generator_not_before_{};
-  TimePoint batcher_not_before_{};
   std::string failure_;
 };
 

@@ -1,8 +1,10 @@
 #pragma once
 // What becomes of a request after a fault: once more, alone, or its error. Pure.
 
+#include <algorithm>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "actors/flight_board.hpp"
 #include "troupe/options.hpp"
@@ -31,8 +33,11 @@ class FaultPolicy {
     return std::nullopt;
   }
 
-  /// A step with it did not end, which is judged in the same way.
-  std::optional<Error> step_stuck(Flight& flight) const {
+  /// On its batcher, a step with `sequences` did not end. If it was one of them, that is as if the step had
+  /// failed, otherwise as if the batcher had died.
+  std::optional<Error> step_stuck(Flight& flight, const std::vector<SequenceId>& sequences) const {
+    if (std::find(sequences.begin(), sequences.end(), flight.sequence) == sequences.end())
+      return interrupted(flight);
     return step_failed(flight,
                        {Errc::fault, "a step with this request did not end in " +
                                          std::to_string(step_stall_ms_max_) + " ms, step_stall_ms_max"},

@@ -65,6 +65,11 @@ QueuedRequest FlightBoard::queued(const Submission& submission, RequestId id, Ti
   return {id, tokens_max(*submission.work), submission.priority, submission.client_key, deadline};
 }
 
+std::uint32_t FlightBoard::tokens_left(const Flight& flight) const {
+  const std::size_t used = flight.submission.work->prompt.size() + flight.emitted.size();
+  return tokens_max(flight) - static_cast<std::uint32_t>(std::min<std::size_t>(used, tokens_max(flight)));
+}
+
 Flight* FlightBoard::admit(Submission& submission, TimePoint now) {
   const TimePoint deadline = submission.deadline.value_or(now + undated_horizon);
   if (!queue_.push(queued(submission, next_id_, deadline))) return nullptr;

@@ -11,6 +11,7 @@
 
 #include "actors/admission.hpp"
 #include "actors/messages.hpp"
+#include "actors/placement.hpp"
 #include "actors/preemption.hpp"
 
 namespace troupe {
@@ -31,7 +32,7 @@ struct Flight {
   bool queued = true;                          ///< in the queue; else it runs, or a fault interrupted it
   GeneratorActor generator;                    ///< null while it waits
   SequenceId sequence = 0;                     ///< while it runs
-  std::size_t pages = 0;                       ///< reserved in the KV cache while it runs
+  Berth berth;                                 ///< while it runs
   TimePoint submitted;
   std::optional<TimePoint> started;
   std::optional<TimePoint> first_token;
@@ -42,9 +43,10 @@ struct Flight {
   std::uint32_t credit() const;
   /// Whether the reader has to take something before the next token.
   bool paused() const { return submission.window_tokens != 0 && credit() == 0; }
+  bool runs_on(ReplicaIndex replica) const { return generator && berth.replica == replica; }
   /// Tokens since it was last started.
   std::size_t served() const { return emitted.size() - emitted_before; }
-  /// What its generator is to be told.
+  /// What its generator is to be told. The batcher is its berth's.
   Assignment assignment(BatcherActor batcher) const;
   StreamToken token(TokenEvent event) const { return {submission.tag, id, std::move(event)}; }
   StreamError error(Error error) const { return {submission.tag, id, std::move(error)}; }
@@ -64,6 +66,8 @@ class FlightBoard {
   /// Positions that a request may take: prompt and answer, at most the context.
   std::uint32_t tokens_max(const Work& work) const;
   std::uint32_t tokens_max(const Flight& flight) const { return tokens_max(*flight.submission.work); }
+  /// Of them, those that the answer may still get.
+  std::uint32_t tokens_left(const Flight& flight) const;
 
   /// Takes a request in and lets it wait; nullptr, and `submission` is as it was, when the queue is full.
   Flight* admit(Submission& submission, TimePoint now);

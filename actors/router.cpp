@@ -21,19 +21,17 @@
 namespace troupe {
 namespace {
 
-using std::chrono::milliseconds;
-
 class RouterState {
  public:
   using Self = RouterActor::stateful_pointer<RouterState>;
 
   RouterState() = default;
-  /// However the router ends, so do its generators and its batcher.
+  /// However the router ends, so do its generators and its batchers.
   ~RouterState() {
     if (!crew_) return;
     publish(config_.counters->queue_retry_ms, 0);  // there is no queue to come back to
     for (const GeneratorActor& generator : crew_->generators()) caf::anon_send(generator, Quit{});
-    if (crew_->batcher()) caf::anon_send(crew_->batcher(), Quit{});
+    for (const ReplicaIndex r : crew_->up()) caf::anon_send(crew_->batcher(r), Quit{});
   }
   RouterState(const RouterState&) = delete;
   RouterState& operator=(const RouterState&) = delete;
@@ -45,6 +43,7 @@ class RouterState {
     flights_.emplace(o.queue_requests_max, o.queue_tokens_max, o.context_tokens);
     accounts_.emplace(config_.counters);
     faults_.emplace(o);
+    placement_.emplace(o.replicas, config_.kv_pages_max);
     const auto monitored = [this](auto spawn) {
       return [this, spawn](const auto&... arguments) {
         auto actor = spawn(arguments...);
@@ -55,7 +54,7 @@ class RouterState {
     crew_.emplace(o, Crew::Spawn{monitored(config_.make_generator), monitored(config_.make_batcher)},
                   config_.counters);
     self_->set_down_handler([this](caf::down_msg& m) { down(m); });
-    keep_batcher();
+    keep_batchers();
   }
 
   // ---- from the embedder ----
@@ -100,7 +99,8 @@ class RouterState {
     publish_gauges();
     auto promise = self_->make_response_promise<Drained>();
     drained_.push_back(promise);
-    drain_deadline_ = std::min(drain_deadline_.value_or(TimePoint::max()), now() + milliseconds(m.drain_ms));
+    drain_deadline_ =
+        std::min(drain_deadline_.value_or(TimePoint::max()), now() + std::chrono::milliseconds(m.drain_ms));
     set_timer();
     if (flights_->empty()) {
       complete_drain();
@@ -124,6 +124,7 @@ class RouterState {
       accounts_->token(*flight, now());
       flights_->served_token(*flight);
       flight->emitted.push_back(m.event.token);
+      placement_->still_open(flight->berth, flights_->tokens_left(*flight));
       flight->alone = false;  // past the step that it was suspected of breaking
       if (flight->paused() && !flight->reader_due) {
         flights_->await_reader(*flight, faults_->reader_due(now()));
@@ -162,8 +163,10 @@ class RouterState {
     const TimePoint now = this->now();
     while (const auto late = flights_->overdue(now)) finish(*flights_->find(*late), FinishReason::deadline);
     while (const auto late = flights_->stalled(now)) fail(*flights_->find(*late), faults_->reader_stalled());
-    if (const auto stuck = crew_->give_up_stuck_batcher(now)) step_stuck(*stuck);
-    keep_batcher();
+    for (ReplicaIndex r = 0; r < crew_->replicas(); ++r) {
+      if (const auto stuck = crew_->give_up_stuck_batcher(r, now)) step_stuck(r, *stuck);
+    }
+    keep_batchers();
     end_drain(now);
     dispatch();
     set_timer();
@@ -187,19 +190,22 @@ class RouterState {
   /// overtakes it for being smaller, so that large requests are not starved. Where its client has fewer
   /// places than others, they make way.
   void dispatch() {
-    while (crew_->batcher()) {
+    while (true) {
       Flight* flight = flights_->next();
       if (flight == nullptr) break;
-      flight->pages = KvCache::pages_for(flights_->tokens_max(*flight));
+      const std::uint32_t tokens = flights_->tokens_max(*flight);
+      const std::size_t pages = KvCache::pages_for(tokens);
+      const std::vector<ReplicaIndex> up = crew_->up();
       const auto they = flights_->who_makes_way_for(*flight, [&](const std::vector<RequestId>& gone) {
-        std::size_t pages = pages_used_ + flight->pages;
-        for (const RequestId id : gone) pages -= flights_->find(id)->pages;
-        return (!gone.empty() || crew_->generator_available(now())) && pages <= config_.kv_pages_max;
+        std::vector<Berth> left;
+        for (const RequestId id : gone) left.push_back(flights_->find(id)->berth);
+        return (!left.empty() || crew_->generator_available(now())) && placement_->has_room(up, pages, left);
       });
       kept_waiting_ = flight->id;
       if (!they) break;
       flights_->start_next();
       for (const RequestId id : *they) preempt(*flights_->find(id));
+      flight->berth = placement_->take(up, pages, tokens).value();
       assign(*flight);
     }
     publish_gauges();
@@ -215,10 +221,10 @@ class RouterState {
   void assign(Flight& flight) {
     flight.generator = crew_->take_generator();
     flight.sequence = next_sequence_++;
-    pages_used_ += flight.pages;
     accounts_->assigned(flight, now());
-    self_->send(crew_->batcher(), OpenSequence{flight.sequence, flights_->tokens_max(flight)});
-    self_->send(flight.generator, flight.assignment(crew_->batcher()));
+    const BatcherActor& batcher = crew_->batcher(flight.berth.replica);
+    self_->send(batcher, OpenSequence{flight.sequence, flights_->tokens_max(flight)});
+    self_->send(flight.generator, flight.assignment(batcher));
   }
 
   // ---- taking back ----
@@ -227,13 +233,13 @@ class RouterState {
   /// pages. The generator's later messages are of an old epoch.
   void release(Flight& flight, GeneratorIs generator) {
     if (!flight.generator) return;
-    if (crew_->batcher()) self_->send(crew_->batcher(), CloseSequence{flight.sequence});
+    if (const BatcherActor& batcher = crew_->batcher(flight.berth.replica))
+      self_->send(batcher, CloseSequence{flight.sequence});
     if (generator == GeneratorIs::busy && crew_->alive(flight.generator))
       self_->send(flight.generator, Abandon{flight.id, flight.epoch});
     crew_->give_back(flight.generator);
     flight.generator = nullptr;
-    pages_used_ -= flight.pages;
-    flight.pages = 0;
+    placement_->give_back(flight.berth);
     ++flight.epoch;
   }
 
@@ -278,13 +284,16 @@ class RouterState {
 
   // ---- supervision ----
 
-  void keep_batcher() {
+  void keep_batchers() {
     std::string why;
-    if (!crew_->keep_batcher(now(), why)) batcher_down(why);
+    for (ReplicaIndex r = 0; r < crew_->replicas(); ++r) {
+      if (!crew_->keep_batcher(r, now(), why)) batcher_down(r, why);
+    }
   }
 
   void down(const caf::down_msg& m) {
-    if (crew_->is_batcher(m.source)) return batcher_down(caf::to_string(m.reason));
+    if (const auto replica = crew_->find_batcher(m.source))
+      return batcher_down(*replica, caf::to_string(m.reason));
     const GeneratorActor dead = crew_->find_generator(m.source);
     if (!dead) return;
     crew_->generator_died(dead, caf::to_string(m.reason), now());
@@ -292,20 +301,15 @@ class RouterState {
           [&](Flight& flight) { return faults_->interrupted(flight); });
   }
 
-  void batcher_down(const std::string& why) {
-    crew_->batcher_died(why, now());
-    go_on([](const Flight& flight) { return flight.generator != nullptr; },
+  void batcher_down(ReplicaIndex replica, const std::string& why) {
+    crew_->batcher_died(replica, why, now());
+    go_on([&](const Flight& flight) { return flight.runs_on(replica); },
           [&](Flight& flight) { return faults_->interrupted(flight); });
   }
 
-  void step_stuck(const std::vector<SequenceId>& sequences) {
-    const auto suspect = [&](const Flight& flight) {
-      return std::find(sequences.begin(), sequences.end(), flight.sequence) != sequences.end();
-    };
-    go_on([](const Flight& flight) { return flight.generator != nullptr; },
-          [&](Flight& flight) {
-            return suspect(flight) ? faults_->step_stuck(flight) : faults_->interrupted(flight);
-          });
+  void step_stuck(ReplicaIndex replica, const std::vector<SequenceId>& sequences) {
+    go_on([&](const Flight& flight) { return flight.runs_on(replica); },
+          [&](Flight& flight) { return faults_->step_stuck(flight, sequences); });
   }
 
   /// After a death: the requests that it `concerns` recover as `judge` says, or, after too many deaths, all
@@ -326,8 +330,7 @@ class RouterState {
 
   /// Wakes the router for what is due next, and now and then while requests run: to watch their steps, and
   /// because glibc's condition variables can lose a wake-up before 2.41 (its bug 25847): CAF's workers then
-  /// sleep beside a full queue until something else is put into it. Never sleeps long: a pending timer keeps
-  /// an actor alive after its end, and with it the whole system.
+  /// sleep beside a full queue until something else is put into it.
   void set_timer() {
     std::optional<TimePoint> next = flights_->next_deadline();
     const auto consider = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
@@ -358,10 +361,10 @@ class RouterState {
   std::optional<FlightBoard> flights_;
   std::optional<Accounts> accounts_;
   std::optional<FaultPolicy> faults_;
-  std::optional<Crew> crew_;    // generators and batcher
-  RequestId kept_waiting_ = 0;  // the last that was in front when dispatch() stopped there
+  std::optional<Crew> crew_;            // generators and batchers
+  std::optional<Placement> placement_;  // of the flights that have a generator
+  RequestId kept_waiting_ = 0;          // the last that was in front when dispatch() stopped there
   SequenceId next_sequence_ = 1;
-  std::size_t pages_used_ = 0;  // of the KV cache, reserved for running flights
 
   // Ending.
   bool draining_ = false;

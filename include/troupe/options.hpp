@@ -48,13 +48,21 @@ struct EngineOptions {
   /// Kernel threads. 0: what the process may really use (affinity mask and cgroup quota). Changes no bits.
   std::uint32_t threads = 0;
 
+  /// Batchers over the one model, each with its part of the threads, its part of the KV cache, and steps of
+  /// its own; a request runs on one of them. More than one is worth having on machines with so many cores, or
+  /// several NUMA nodes, that one forward pass over all of them gains nothing from the last ones; and where a
+  /// fault is to concern few: what a batcher that dies had running goes on at once on the others. On few
+  /// cores it is slower, since each step reads all weights for fewer requests. Requests that begin alike
+  /// share what was computed only within a replica. At most one for each thread. Changes no bits.
+  std::uint32_t replicas = 1;
+
   /// Positions of one sequence, prompt and answer together. 0: what the model states, but at least 512 for
   /// rotary positions, which run past their stated length gracefully, and at most 8192 (or what short rotary
   /// factors are for), so that a model made for 128k does not claim gigabytes unasked. Models with learned
   /// positions (gpt2) have no more than they state: asking for more is an error.
   std::uint32_t context_tokens = 0;
 
-  /// Generators that run at once, 1 to 4096; each is one row of the decode batch. Beyond some tens the
+  /// Generators that run at once, 1 to 4096; each is one row of a decode batch. Beyond some tens the
   /// arithmetic units are full and more only adds latency.
   std::uint32_t pool_max = 8;
 
@@ -63,8 +71,8 @@ struct EngineOptions {
   std::uint32_t queue_requests_max = 1024;
   std::uint64_t queue_tokens_max = 4'000'000;
 
-  /// Bytes of KV cache. 0: pool_max sequences of context_tokens, but at most half of the memory that the
-  /// process may still use.
+  /// Bytes of KV cache, divided among the replicas. 0: pool_max sequences of context_tokens, at least one for
+  /// each replica, but at most half of the memory that the process may still use.
   std::uint64_t kv_bytes_max = 0;
   KvPrecision kv_precision = KvPrecision::automatic;
 

@@ -13,10 +13,12 @@
 namespace troupe {
 namespace {
 
-std::function<std::unique_ptr<Stepper>()> stepper_maker(const std::shared_ptr<const Model>& model,
-                                                        const ResolvedOptions& r) {
-  return [model, type = r.kv_type, pages = r.kv_pages_max, context = r.options.context_tokens,
-          threads = r.options.threads] { return make_model_stepper(model, type, pages, context, threads); };
+std::function<std::unique_ptr<Stepper>(ReplicaIndex)> stepper_maker(const std::shared_ptr<const Model>& model,
+                                                                    const ResolvedOptions& resolved) {
+  return [model, resolved](ReplicaIndex replica) {
+    return make_model_stepper(model, resolved.kv_type, resolved.kv_pages_max, resolved.options.context_tokens,
+                              resolved.threads_of(replica));
+  };
 }
 
 }  // namespace
@@ -27,10 +29,12 @@ Result<Company> make_company(std::shared_ptr<const Model> model, const EngineOpt
   return guarded("starting the engine", [&]() -> Result<Company> {
     Company company;
     company.make_stepper = stepper_maker(model, resolved);
-    company.first_stepper = std::make_shared<std::unique_ptr<Stepper>>(company.make_stepper());
+    company.first_steppers = std::make_shared<std::vector<std::unique_ptr<Stepper>>>();
+    for (ReplicaIndex replica = 0; replica < resolved.options.replicas; ++replica)
+      company.first_steppers->push_back(company.make_stepper(replica));
     company.model = std::move(model);
     company.resolved = resolved;
-    company.counters = std::make_shared<Counters>();
+    company.counters = std::make_shared<Counters>(resolved.options.replicas);
     company.gate = std::make_shared<Gate>(company.counters, resolved.options);
     return company;
   });
@@ -38,7 +42,7 @@ Result<Company> make_company(std::shared_ptr<const Model> model, const EngineOpt
 
 EngineStats stats_of(const Company& company) {
   EngineStats stats = company.counters->stats();
-  stats.kv_pages_total = company.resolved.kv_pages_max;
+  stats.kv_pages_total = company.resolved.kv_pages_total();
   return stats;
 }
 
@@ -67,12 +71,16 @@ RouterConfig router_config(caf::actor_system& system, const Company& company, bo
   batcher.step_stretch_max = options.step_stretch_max;
   batcher.straggler_wait_us = options.straggler_wait_us;
   batcher.prefix_cache = options.prefix_cache;
-  batcher.make_stepper = [prepared = company.first_stepper, make = company.make_stepper] {
-    return *prepared ? std::move(*prepared) : make();
-  };
-  router.make_batcher = [&system, batcher](std::shared_ptr<StepLease> lease) {
+  router.make_batcher = [&system, batcher, all_prepared = company.first_steppers,
+                         make = company.make_stepper](ReplicaIndex replica,
+                                                      std::shared_ptr<StepLease> lease) {
     BatcherConfig fresh = batcher;
+    fresh.replica = replica;
     fresh.lease = std::move(lease);
+    fresh.make_stepper = [all_prepared, make, replica] {
+      std::unique_ptr<Stepper>& prepared = (*all_prepared)[replica];
+      return prepared ? std::move(prepared) : make(replica);
+    };
     return spawn_batcher(system, fresh);
   };
   return router;

@@ -1,8 +1,9 @@
 #pragma once
-// The actors that answer: a router with its generators and its batcher, in anybody's actor system.
+// The actors that answer: a router with its generators and its batchers, in anybody's actor system.
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "actors/gate.hpp"
 #include "actors/router.hpp"
@@ -16,9 +17,9 @@ struct Company {
   ResolvedOptions resolved;
   std::shared_ptr<Counters> counters;
   std::shared_ptr<Gate> gate;
-  std::function<std::unique_ptr<Stepper>()> make_stepper;
-  /// The first batcher's, made beforehand so that what it lacks is an error of the start.
-  std::shared_ptr<std::unique_ptr<Stepper>> first_stepper;
+  std::function<std::unique_ptr<Stepper>(ReplicaIndex)> make_stepper;
+  /// The first batchers', by replica, made beforehand so that what they lack is an error of the start.
+  std::shared_ptr<std::vector<std::unique_ptr<Stepper>>> first_steppers;
 };
 
 /// Errors: bad_argument (no model; an option out of range), too_large (KV cache, memory), io (no threads).

@@ -23,6 +23,7 @@ Status in_range(const char* name, std::uint64_t value, std::uint64_t low, std::u
 
 Status check_ranges(const EngineOptions& o) {
   TROUPE_TRY_STATUS(in_range("threads", o.threads, 0, threads_max));
+  TROUPE_TRY_STATUS(in_range("replicas", o.replicas, 1, threads_max));
   TROUPE_TRY_STATUS(in_range("context_tokens", o.context_tokens, 0, 1U << 24));
   TROUPE_TRY_STATUS(in_range("pool_max", o.pool_max, 1, 4096));
   TROUPE_TRY_STATUS(in_range("queue_requests_max", o.queue_requests_max, 1, 1U << 24));
@@ -49,6 +50,12 @@ Result<ResolvedOptions> resolve(const EngineOptions& asked, const Model& model) 
   ResolvedOptions resolved;
   EngineOptions& o = resolved.options = asked;
   if (o.threads == 0) o.threads = usable_threads();
+  if (o.replicas > o.threads) {
+    return Error{Errc::bad_argument,
+                 "replicas is " + std::to_string(o.replicas) + ", but threads is " +
+                     std::to_string(o.threads) + "; expected at most one replica for each thread",
+                 0};
+  }
   TROUPE_TRY(o.context_tokens, resolve_context_tokens(model, o.context_tokens));
   o.kv_precision = resolve_kv_precision(model, o.kv_precision);
   resolved.kv_type = kv_type_of(o.kv_precision);
@@ -59,14 +66,16 @@ Result<ResolvedOptions> resolve(const EngineOptions& asked, const Model& model) 
   const std::size_t sequence_pages = KvCache::pages_for(o.context_tokens);
   const std::uint64_t usable = usable_memory_bytes();
   if (o.kv_bytes_max == 0) {
-    o.kv_bytes_max = std::min<std::uint64_t>(std::uint64_t{page} * sequence_pages * o.pool_max, usable / 2);
+    const std::uint32_t sequences = (o.pool_max + o.replicas - 1) / o.replicas * o.replicas;
+    o.kv_bytes_max = std::min<std::uint64_t>(std::uint64_t{page} * sequence_pages * sequences, usable / 2);
   }
-  resolved.kv_pages_max = o.kv_bytes_max / page;
+  resolved.kv_pages_max = o.kv_bytes_max / page / o.replicas;
   if (resolved.kv_pages_max == 0 || o.kv_bytes_max > usable) {
     return Error{Errc::too_large,
-                 "a KV cache of " + std::to_string(o.kv_bytes_max) +
-                     " bytes is not possible: one page takes " + std::to_string(page) +
-                     ", and this process may use " + std::to_string(usable),
+                 "a KV cache of " + std::to_string(o.kv_bytes_max) + " bytes is not possible: one page" +
+                     (o.replicas == 1 ? "" : " for each of " + std::to_string(o.replicas) + " replicas") +
+                     " takes " + std::to_string(page) + ", and this process may use " +
+                     std::to_string(usable),
                  0};
   }
   return resolved;

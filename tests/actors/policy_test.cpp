@@ -9,6 +9,7 @@
 #include "actors/step_budget.hpp"
 #include "actors/stop_rule.hpp"
 #include "actors/straggler_wait.hpp"
+#include "actors/wake_timer.hpp"
 #include "support/catch.hpp"
 #include "support/toy_model.hpp"
 
@@ -369,4 +370,18 @@ TEST_CASE("half a character is never shown, and comes as U+FFFD when the answer 
   CHECK(rule.push(3 + 0xA9).text == "\xC3\xA9");
   rule.push(3 + 0xE2);
   CHECK(rule.push(2).tail == "\xEF\xBF\xBD");
+}
+
+TEST_CASE("a timer that comes in time is not armed again, and an older one does not count", "[actors]") {
+  WakeTimer timer;
+  const auto now = WakeTimer::Clock::time_point{} + 1h;
+  const auto first = timer.arm(now + 10ms, now);
+  REQUIRE(first);
+  CHECK(first->wait == 10ms);
+  CHECK_FALSE(timer.arm(now + 15ms, now));
+  const auto second = timer.arm(now + 5ms, now);
+  REQUIRE(second);
+  CHECK_FALSE(timer.rings(first->number));
+  CHECK(timer.rings(second->number));
+  CHECK(timer.arm(now + 1h, now)->wait == WakeTimer::wait_max);
 }

@@ -147,7 +147,12 @@ EngineOptions roomy(EngineOptions options) {
 }
 
 World::World(EngineOptions options, std::size_t kv_pages_max)
-    : model(toy_model()), system_(std::make_unique<System>()) {
+    : model(toy_model()),
+      counters(std::make_shared<Counters>(options.replicas)),
+      batcher_of(options.replicas),
+      system_(std::make_unique<System>()) {
+  for (std::uint32_t i = 0; i < options.replicas; ++i) ledgers.push_back(std::make_shared<Ledger>());
+  ledger = ledgers.front();
   set_log_level(LogLevel::off);  // the faults are on purpose
   if (options.context_tokens == 0) options.context_tokens = 512;
   sink_ = system_->actors.spawn([this](StreamReader::pointer) { return recorder(&records); });
@@ -156,9 +161,6 @@ World::World(EngineOptions options, std::size_t kv_pages_max)
   batcher_config.step_tokens_max = options.step_tokens_max;
   batcher_config.straggler_wait_us = options.straggler_wait_us;
   batcher_config.detached = false;
-  batcher_config.make_stepper = [this] {
-    return std::make_unique<ToyStepper>(ledger, model->info().vocab_size);
-  };
   RouterConfig router_config;
   router_config.model = model;
   router_config.counters = counters;
@@ -169,11 +171,16 @@ World::World(EngineOptions options, std::size_t kv_pages_max)
         spawn_generator(system_->actors, {model, options.context_tokens, options.draft_tokens_max}));
     return generators.back();
   };
-  router_config.make_batcher = [this, batcher_config](std::shared_ptr<StepLease> lease) {
+  router_config.make_batcher = [this, batcher_config](ReplicaIndex replica,
+                                                      std::shared_ptr<StepLease> lease) {
     BatcherConfig fresh = batcher_config;
+    fresh.replica = replica;
     fresh.lease = std::move(lease);
+    fresh.make_stepper = [ledger = ledgers[replica], vocab = model->info().vocab_size] {
+      return std::make_unique<ToyStepper>(ledger, vocab);
+    };
     batchers.push_back(spawn_batcher(system_->actors, fresh));
-    return batchers.back();
+    return batcher_of[replica] = batchers.back();
   };
   router_ = spawn_router(system_->actors, router_config);
   run();
@@ -185,6 +192,7 @@ World::~World() {
   run();
   generators.clear();
   batchers.clear();
+  batcher_of.clear();
   router_ = nullptr;
   sink_ = nullptr;
   settle();

@@ -1,5 +1,5 @@
 #pragma once
-// Router, generators and batcher with a toy model on CAF's deterministic scheduler: nothing runs unless the
+// Router, generators and batchers with a toy model on CAF's deterministic scheduler: nothing runs unless the
 // test says so, and time passes only when it says so.
 
 #include <functional>
@@ -72,6 +72,7 @@ EngineOptions roomy(EngineOptions options);
 
 class World {
  public:
+  /// kv_pages_max: of each replica.
   explicit World(EngineOptions options = patient(), std::size_t kv_pages_max = 1000);
   ~World();
 
@@ -79,9 +80,9 @@ class World {
   Admission submit(Submission submission);
   static Submission request(std::size_t prompt_tokens, std::uint32_t max_tokens, std::uint64_t seed = 0);
 
-  bool run_once();                            // false: nothing is ready
-  void run();                                 // until nothing is ready
-  void run_steps(std::uint64_t n);            // until n more steps have run, or nothing is ready
+  bool run_once();                  // false: nothing is ready
+  void run();                       // until nothing is ready
+  void run_steps(std::uint64_t n);  // until n more steps of the first replica have run, or nothing is ready
   void pass(std::chrono::milliseconds d);     // time alone
   void advance(std::chrono::milliseconds d);  // time, and everything that it wakes
   void settle();                              // run, passing time while timers are pending
@@ -98,11 +99,13 @@ class World {
   TimePoint now();
 
   std::shared_ptr<const Model> model;
-  std::shared_ptr<Counters> counters = std::make_shared<Counters>();
-  std::shared_ptr<Ledger> ledger = std::make_shared<Ledger>();
+  std::shared_ptr<Counters> counters;
+  std::vector<std::shared_ptr<Ledger>> ledgers;  // by replica
+  std::shared_ptr<Ledger> ledger;                // the first one's
   std::map<StreamTag, Record> records;
   std::vector<GeneratorActor> generators;  // every one that was spawned
   std::vector<BatcherActor> batchers;
+  std::vector<BatcherActor> batcher_of;  // by replica, the one that was spawned last
 
  private:
   struct System;  // CAF's: too heavy for a header

@@ -72,8 +72,10 @@ Company start(std::shared_ptr<const Model> model, const EngineOptions& options,
               const std::shared_ptr<StepBook>& book) {
   auto company = make_company(std::move(model), options);
   if (!company) violation(company.error().message);
-  *company->first_stepper = watched(std::move(*company->first_stepper), book);
-  company->make_stepper = [make = company->make_stepper, book] { return watched(make(), book); };
+  for (auto& first : *company->first_steppers) first = watched(std::move(first), book);
+  company->make_stepper = [make = company->make_stepper, book](ReplicaIndex replica) {
+    return watched(make(replica), book);
+  };
   return *std::move(company);
 }
 

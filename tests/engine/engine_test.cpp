@@ -8,6 +8,7 @@
 #include <sstream>
 #include <thread>
 
+#include "engine/resolve.hpp"
 #include "support/shared_data.hpp"
 #include "support/toy_engine.hpp"
 
@@ -288,10 +289,27 @@ TEST_CASE("engine options out of range are refused by name", "[engine]") {
   CHECK(message([](auto& o) { o.step_tokens_max = 0; }).find("step_tokens_max") == 0);
   CHECK(message([](auto& o) { o.stream_window_tokens = 0; }).find("stream_window_tokens") == 0);
   CHECK(message([](auto& o) { o.threads = 100'000; }).find("threads") == 0);
+  CHECK(message([](auto& o) { o.replicas = 0; }).find("replicas") == 0);
+  CHECK(message([](auto& o) { o.threads = 2, o.replicas = 3; }).find("replicas is 3, but threads is 2") == 0);
   CHECK(message([](auto& o) { o.kv_bytes_max = 10; }).find("KV cache") != std::string::npos);
   CHECK(message([](auto& o) { o.kv_bytes_max = std::uint64_t{1} << 60; }).find("KV cache") !=
         std::string::npos);
   CHECK(Engine::start(nullptr).error().code == Errc::bad_argument);
+}
+
+TEST_CASE("replicas divide the threads and the pages of the KV cache", "[engine]") {
+  EngineOptions options;
+  options.threads = 5;
+  options.replicas = 3;
+  options.pool_max = 4;
+  options.context_tokens = 512;
+  const auto resolved = resolve(options, *test::toy_model());
+  REQUIRE(resolved);
+  CHECK(resolved->threads_of(0) == 2);
+  CHECK(resolved->threads_of(1) == 2);
+  CHECK(resolved->threads_of(2) == 1);
+  CHECK(resolved->kv_pages_max == 2 * 512 / 32);  // two sequences each, so that four find a place
+  CHECK(resolved->kv_pages_total() == 6 * 512 / 32);
 }
 
 TEST_CASE("stories260K tells the reference story from GGUF and from llama2.c alike", "[engine]") {

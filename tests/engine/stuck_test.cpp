@@ -83,7 +83,7 @@ Answers ask(const std::shared_ptr<StepGate>& gate) {
   auto company = make_company(test::toy_model(), options);
   REQUIRE(company);
   if (gate) {
-    auto& first = *company->first_stepper;
+    auto& first = company->first_steppers->front();
     first = std::make_unique<HangingStepper>(std::move(first), gate);
   }
   SharingConfig config;

@@ -35,7 +35,7 @@ struct PlannedRequest {
 
 struct Scenario {
   EngineOptions options;
-  std::size_t kv_pages_max = 0;
+  std::size_t kv_pages_max = 0;  ///< of each replica
   /// Answers are of so many tokens that follow one another in a circle, mostly, so that drafts are right more
   /// often than not. 0: of all tokens, at random.
   std::size_t habit = 0;

@@ -9,6 +9,7 @@
 #include <caf/typed_event_based_actor.hpp>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "actors/batcher.hpp"
 #include "actors/generator.hpp"
@@ -48,7 +49,7 @@ struct SimWorld::State {
   const Scenario& scenario;
   Draws& draws;
   SimObserver& observer;
-  std::shared_ptr<Counters> counters = std::make_shared<Counters>();
+  std::shared_ptr<Counters> counters = std::make_shared<Counters>(scenario.options.replicas);
   std::shared_ptr<StepperWatch> watch = std::make_shared<StepperWatch>();
 
   TestingConfig config;
@@ -60,7 +61,9 @@ struct SimWorld::State {
   RouterActor router;
   std::vector<GeneratorActor> generators;  // every one that was spawned
   std::vector<BatcherActor> batchers;
+  std::set<caf::resumable*> batcher_jobs;
   std::map<caf::resumable*, TimePoint> held;
+  TimePoint step_end = TimePoint::max();  // of the step that began last, if it is under way
   std::multimap<TimePoint, std::function<void()>> agenda;
 };
 
@@ -95,9 +98,6 @@ RouterConfig SimWorld::State::router_config(const std::shared_ptr<const Model>& 
   batcher.straggler_wait_us = o.straggler_wait_us;
   batcher.prefix_cache = o.prefix_cache;
   batcher.detached = false;
-  batcher.make_stepper = [this, vocab = model->info().vocab_size] {
-    return std::make_unique<SimStepper>(watch, scenario.kv_pages_max, vocab, scenario.habit);
-  };
   RouterConfig made;
   made.model = model;
   made.counters = counters;
@@ -108,10 +108,16 @@ RouterConfig SimWorld::State::router_config(const std::shared_ptr<const Model>& 
     generators.push_back(spawn_generator(system, {model, options.context_tokens, options.draft_tokens_max}));
     return generators.back();
   };
-  made.make_batcher = [this, batcher](std::shared_ptr<StepLease> lease) mutable {
+  made.make_batcher = [this, batcher, vocab = model->info().vocab_size](
+                          ReplicaIndex replica, std::shared_ptr<StepLease> lease) mutable {
     observer.before_start();
+    batcher.replica = replica;
     batcher.lease = std::move(lease);
+    batcher.make_stepper = [this, replica, vocab] {
+      return std::make_unique<SimStepper>(watch, replica, scenario.kv_pages_max, vocab, scenario.habit);
+    };
     batchers.push_back(spawn_batcher(system, batcher));
+    batcher_jobs.insert(job_of(batchers.back()));
     return batchers.back();
   };
   return made;
@@ -131,6 +137,17 @@ void SimWorld::elapse(SimTime time) {
     state_->scheduler.advance_time(std::min<std::chrono::nanoseconds>(instant_max, rest));
     settle_instant();
   }
+}
+
+void SimWorld::elapse_step(SimTime time) {
+  const TimePoint outer_end = state_->step_end;
+  state_->step_end = std::min<TimePoint>(now() + time, outer_end);
+  elapse(std::chrono::duration_cast<SimTime>(state_->step_end - now()));
+  state_->step_end = outer_end;
+}
+
+bool SimWorld::within_step() const {
+  return state_->step_end != TimePoint::max();
 }
 
 void SimWorld::settle_instant() {
@@ -159,7 +176,9 @@ bool SimWorld::State::run_any() {
   ready.reserve(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const auto until = held.find(jobs[i]);
-    if (until == held.end() || until->second <= now()) ready.push_back(i);
+    if (until != held.end() && until->second > now()) continue;
+    if (step_end <= now() && batcher_jobs.count(jobs[i]) != 0) continue;
+    ready.push_back(i);
   }
   if (ready.empty()) return false;
   const auto chosen = static_cast<std::ptrdiff_t>(ready[draws.between(0, ready.size() - 1)]);
@@ -218,8 +237,8 @@ void SimWorld::kill_generator(std::size_t i) {
   caf::anon_send_exit(state_->generators.at(i), caf::exit_reason::kill);
 }
 
-void SimWorld::kill_batcher() {
-  caf::anon_send_exit(state_->batchers.back(), caf::exit_reason::kill);
+void SimWorld::kill_batcher(std::size_t i) {
+  caf::anon_send_exit(state_->batchers.at(i), caf::exit_reason::kill);
 }
 
 void SimWorld::hold_generator(std::size_t i, SimTime time) {

@@ -1,5 +1,5 @@
 #pragma once
-// Router, generators and batcher on CAF's deterministic scheduler, in virtual time. Which actor handles its
+// Router, generators and batchers on CAF's deterministic scheduler, in virtual time. Which actor handles its
 // next message is left to the dice, as on a machine with threads.
 
 #include <cstdint>
@@ -51,6 +51,10 @@ class SimWorld {
   TimePoint now() const;
   /// Lets time pass, and whatever becomes due meanwhile happen.
   void elapse(SimTime time);
+  /// The time of a step. Where it began within another one it is on its stack, and so ends with it at the
+  /// latest; and where a step is over, no batcher begins another before it has returned.
+  void elapse_step(SimTime time);
+  bool within_step() const;
   void settle_instant();
   void at(TimePoint time, std::function<void()> act);
   bool idle() const;  ///< nobody has a message
@@ -65,7 +69,7 @@ class SimWorld {
   std::size_t generators() const;
   std::size_t batchers() const;
   void kill_generator(std::size_t i);
-  void kill_batcher();
+  void kill_batcher(std::size_t i);
   void hold_generator(std::size_t i, SimTime time);  ///< it handles nothing meanwhile
 
   /// Plays what is still to happen, calls `check`, lets go of everything and waits for all timers: what is

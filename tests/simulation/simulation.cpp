@@ -191,8 +191,10 @@ void Simulation::between_messages() {
   if (draws_.chance(scenario_.kill_batcher) && may_die()) {
     ++deaths_;
     ++check_.tally.batchers_killed;
-    check_.trace("the batcher is killed");
-    world_.kill_batcher();
+    check_.trace("a batcher is killed");
+    const std::size_t youngest = world_.batchers() - 1;
+    world_.kill_batcher(youngest -
+                        draws_.between(0, std::min<std::size_t>(youngest, scenario_.options.replicas - 1)));
   }
   if (draws_.chance(scenario_.hold_generator))
     world_.hold_generator(generator, SimTime(draws_.between(100, 20'000)));
@@ -215,7 +217,7 @@ void Simulation::within_step(const SimStepper& stepper, const StepBatch& batch) 
   }
   const bool fails = draws_.chance(scenario_.step_fails);
   const bool hangs = draws_.chance(scenario_.step_hangs) && steps_hanging_ < 2 && may_die() &&
-                     scenario_.options.step_stall_ms_max != 0;
+                     scenario_.options.step_stall_ms_max != 0 && !world_.within_step();
   const bool mishap = poisoned || ((fails || hangs) && !suspect(texts, true));
   if (mishap) suspect(texts, false);
   const bool hanging = mishap && hangs;
@@ -230,7 +232,11 @@ void Simulation::within_step(const SimStepper& stepper, const StepBatch& batch) 
   }
   ++steps_running_;
   steps_hanging_ += hanging;
-  world_.elapse(time);
+  if (hanging) {
+    world_.elapse(time);
+  } else {
+    world_.elapse_step(time);
+  }
   steps_hanging_ -= hanging;
   --steps_running_;
   if (!mishap || hanging) return;
@@ -277,22 +283,31 @@ void Simulation::instant() {
   if (steps_running_ == 0) check_cache();
 }
 
-/// Between steps: the cache holds what runs and nothing else.
+/// Between steps: the caches hold what runs and nothing else.
 void Simulation::check_cache() {
   if (!world_.idle()) return;  // a generator is held
   const Counters& counters = world_.counters();
-  if (world_.steppers().size() > 1)
-    violation("there are " + std::to_string(world_.steppers().size()) + " KV caches");
+  std::set<ReplicaIndex> replicas;
+  std::size_t sequences = 0, pages = 0;
   for (const SimStepper* stepper : world_.steppers()) {
+    if (!replicas.insert(stepper->replica()).second)
+      violation("replica " + std::to_string(stepper->replica()) + " has two KV caches");
     const std::string wrong = stepper->audit();
     if (!wrong.empty()) violation(wrong);
-    if (stepper->sequences() != counters.requests_running) {
-      violation(std::to_string(stepper->sequences()) + " sequences are open for " +
-                std::to_string(counters.requests_running) + " running requests");
-    }
-    if (stepper->pages_used() != counters.kv_pages_used)
-      violation("kv_pages_used says " + std::to_string(counters.kv_pages_used) + ", but it is " +
+    const std::uint64_t counted = counters.replica_pages_used[stepper->replica()];
+    if (stepper->pages_used() != counted)
+      violation("the pages of a replica are counted as " + std::to_string(counted) + ", but it uses " +
                 std::to_string(stepper->pages_used()));
+    sequences += stepper->sequences();
+    pages += stepper->pages_used();
+  }
+  if (sequences != counters.requests_running) {
+    violation(std::to_string(sequences) + " sequences are open for " +
+              std::to_string(counters.requests_running) + " running requests");
+  }
+  if (pages != counters.kv_pages_used) {
+    violation("kv_pages_used says " + std::to_string(counters.kv_pages_used) + ", but it is " +
+              std::to_string(pages));
   }
 }
 

@@ -43,9 +43,13 @@ void toy_logits(std::span<const Token> tokens, std::size_t habit, std::span<floa
 
 }  // namespace
 
-SimStepper::SimStepper(std::shared_ptr<StepperWatch> watch, std::size_t pages_max, std::size_t vocab,
-                       std::size_t habit)
-    : watch_(std::move(watch)), vocab_(vocab), habit_(habit), cache_(cache_shape(), KvType::f32, pages_max) {
+SimStepper::SimStepper(std::shared_ptr<StepperWatch> watch, ReplicaIndex replica, std::size_t pages_max,
+                       std::size_t vocab, std::size_t habit)
+    : watch_(std::move(watch)),
+      replica_(replica),
+      vocab_(vocab),
+      habit_(habit),
+      cache_(cache_shape(), KvType::f32, pages_max) {
   watch_->alive.insert(this);
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "actors/messages.hpp"
+#include "actors/placement.hpp"
 #include "actors/stepper.hpp"
 #include "model/kv_cache.hpp"
 #include "troupe/model.hpp"
@@ -33,8 +34,8 @@ struct StepperWatch {
 
 class SimStepper final : public Stepper {
  public:
-  SimStepper(std::shared_ptr<StepperWatch> watch, std::size_t pages_max, std::size_t vocab,
-             std::size_t habit);
+  SimStepper(std::shared_ptr<StepperWatch> watch, ReplicaIndex replica, std::size_t pages_max,
+             std::size_t vocab, std::size_t habit);
   ~SimStepper() override;
   SimStepper(const SimStepper&) = delete;
   SimStepper& operator=(const SimStepper&) = delete;
@@ -48,6 +49,7 @@ class SimStepper final : public Stepper {
   std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override;
   std::size_t pages_used() const override { return cache_.pages_used(); }
 
+  ReplicaIndex replica() const { return replica_; }
   std::size_t sequences() const { return tokens_max_.size(); }
   /// What the pages of an open sequence hold.
   std::vector<Token> stored(SequenceId id) const;
@@ -57,6 +59,7 @@ class SimStepper final : public Stepper {
 
  private:
   std::shared_ptr<StepperWatch> watch_;
+  ReplicaIndex replica_;
   std::size_t vocab_;
   std::size_t habit_;
   KvCache cache_;

@@ -1,0 +1,59 @@
+#include "actors/placement.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/check.hpp"
+
+namespace troupe {
+
+ReplicaIndex least_loaded(std::span<const Candidate> candidates) {
+  TROUPE_CHECK(!candidates.empty());
+  const auto fewer = [](const Candidate& a, const Candidate& b) { return a.tokens < b.tokens; };
+  return std::min_element(candidates.begin(), candidates.end(), fewer)->replica;
+}
+
+std::optional<Berth> Placement::take(std::span<const ReplicaIndex> up, std::size_t pages,
+                                     std::uint64_t tokens) {
+  std::vector<Candidate> candidates;
+  for (const ReplicaIndex replica : up) {
+    const Load& load = loads_[replica];
+    if (pages <= pages_max_ - load.pages) candidates.push_back({replica, load.tokens});
+  }
+  if (candidates.empty()) return std::nullopt;
+  const Berth berth{least_loaded(candidates), pages, tokens};
+  Load& load = loads_[berth.replica];
+  ++load.requests;
+  load.pages += pages;
+  load.tokens += tokens;
+  return berth;
+}
+
+bool Placement::has_room(std::span<const ReplicaIndex> up, std::size_t pages,
+                         std::span<const Berth> gone) const {
+  return std::any_of(up.begin(), up.end(), [&](ReplicaIndex replica) {
+    std::size_t free = pages_max_ - loads_[replica].pages;
+    for (const Berth& berth : gone) free += berth.replica == replica ? berth.pages : 0;
+    return pages <= free;
+  });
+}
+
+void Placement::still_open(Berth& berth, std::uint64_t tokens) {
+  std::uint64_t& open = loads_[berth.replica].tokens;
+  open = open - berth.tokens + tokens;
+  berth.tokens = tokens;
+}
+
+void Placement::give_back(const Berth& berth) {
+  Load& load = loads_[berth.replica];
+  --load.requests;
+  load.pages -= berth.pages;
+  load.tokens -= berth.tokens;
+}
+
+std::size_t Placement::running() const {
+  return std::accumulate(loads_.begin(), loads_.end(), std::size_t{0},
+                         [](std::size_t sum, const Load& load) { return sum + load.requests; });
+}
+
+}  // namespace troupe

@@ -1,0 +1,179 @@
+// Several batchers with threads of their own over one real model: the same bits as one.
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "actors/event_sink.hpp"
+#include "engine/company.hpp"
+#include "engine/listeners.hpp"
+#include "support/stepper_shell.hpp"
+#include "support/toy_engine.hpp"
+
+using namespace troupe;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The logits behind texts, whoever computed them: each text's must be the same each time. Thread-safe.
+class Logits {
+ public:
+  void add(const std::vector<Token>& text, std::span<const float> row) {
+    const std::lock_guard lock(mutex_);
+    const auto [known, fresh] = rows_.try_emplace(text, row.begin(), row.end());
+    if (fresh) return;
+    const bool same = std::memcmp(row.data(), known->second.data(), row.size_bytes()) == 0;
+    ++(same ? same_ : different_);
+  }
+  std::size_t texts() const { return rows_.size(); }
+  std::size_t same() const { return same_; }
+  std::size_t different() const { return different_; }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::vector<Token>, std::vector<float>> rows_;
+  std::size_t same_ = 0;
+  std::size_t different_ = 0;
+};
+
+class Witness final : public test::StepperShell {
+ public:
+  Witness(std::unique_ptr<Stepper> real, std::shared_ptr<Logits> logits)
+      : StepperShell(std::move(real)), logits_(std::move(logits)) {}
+
+  void close(SequenceId id) override {
+    texts_.erase(id);
+    StepperShell::close(id);
+  }
+  std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens) override {
+    const std::size_t reused = StepperShell::reuse_prefix(id, tokens);
+    texts_[id].assign(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(reused));
+    return reused;
+  }
+  std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override {
+    auto block = StepperShell::run(batch);
+    std::size_t rows = 0;
+    for (const StepRow& row : batch.rows) {
+      texts_[row.sequence].push_back(row.token);
+      if (row.wants_logits) logits_->add(texts_[row.sequence], block->row(rows++));
+    }
+    return block;
+  }
+
+ private:
+  std::shared_ptr<Logits> logits_;
+  std::map<SequenceId, std::vector<Token>> texts_;
+};
+
+class SharingConfig : public caf::actor_system_config {
+ public:
+  SharingConfig() {
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", std::size_t{2});
+  }
+};
+
+std::shared_ptr<const Work> work_of(std::size_t i) {
+  auto work = std::make_shared<Work>();
+  for (std::size_t t = 0; t < 3 + 5 * i; ++t)
+    work->prompt.push_back(static_cast<Token>(3 + (i % 3 * 31 + t * t) % 200));
+  work->options.max_tokens = 40;
+  work->options.ignore_eos = true;
+  work->options.sampling.seed = i;
+  return work;
+}
+
+struct Run {
+  std::vector<std::vector<Token>> answers;
+  EngineStats stats;
+};
+
+/// The answers of a company with so many replicas, of whose batchers `kills` are killed meanwhile.
+Run run(std::uint32_t replicas, std::size_t kills, const std::shared_ptr<Logits>& logits) {
+  EngineOptions options;
+  options.threads = 2;
+  options.replicas = replicas;
+  options.draft_tokens_max = 0;  // so that a text only grows, and each row is asked for once
+  options.replays_max = 1000;
+  options.restarts_max = 1000;
+  test::ToyShape shape;
+  shape.type = TensorType::q8_0;
+  auto company = make_company(test::toy_model(shape), options);
+  REQUIRE(company);
+  company->make_stepper = [real = company->make_stepper, logits](ReplicaIndex replica) {
+    return std::make_unique<Witness>(real(replica), logits);
+  };
+  for (auto& first : *company->first_steppers) first = std::make_unique<Witness>(std::move(first), logits);
+
+  SharingConfig config;
+  caf::actor_system system(config);
+  std::mutex mutex;
+  std::vector<BatcherActor> batchers(replicas);
+  Run run;
+  {
+    RouterConfig router_config = troupe::router_config(system, *company, false);
+    router_config.make_batcher = [&, make = router_config.make_batcher](ReplicaIndex replica,
+                                                                        std::shared_ptr<StepLease> lease) {
+      const std::lock_guard lock(mutex);
+      return batchers[replica] = make(replica, std::move(lease));
+    };
+    const EventSinkActor sink = spawn_event_sink(system);
+    const RouterActor router = spawn_router(system, router_config);
+    const auto inbox = std::make_shared<BatchInbox>();
+    caf::scoped_actor self(system);
+    constexpr std::size_t count = 24;
+    for (std::size_t i = 0; i < count; ++i) {
+      Submission submission;
+      submission.work = work_of(i);
+      submission.sink = sink;
+      submission.tag = i + 1;
+      caf::anon_send(sink, Attach{submission.tag, std::make_shared<BatchListener>(inbox, i)});
+      self->request(router, caf::infinite, std::move(submission))
+          .receive([](const Admission& a) { REQUIRE_FALSE(a.refusal); }, [](caf::error&) { REQUIRE(false); });
+    }
+    for (std::size_t i = 0; i < kills; ++i) {
+      const auto tokens = company->counters->completion_tokens.load();
+      while (company->counters->completion_tokens < tokens + 20) std::this_thread::sleep_for(100us);
+      const std::lock_guard lock(mutex);
+      caf::anon_send_exit(batchers[i % replicas], caf::exit_reason::kill);
+    }
+    run.answers.resize(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      auto item = inbox->take(std::nullopt);
+      REQUIRE(item->result);
+      run.answers[item->index] = item->result->tokens;
+    }
+    self->request(router, caf::infinite, Drain{0})
+        .receive([](Drained) {}, [](caf::error&) { REQUIRE(false); });
+    caf::anon_send(sink, Quit{});
+  }
+  batchers.clear();
+  CHECK(await_end(system, *company->counters, 60'000));
+  run.stats = company->counters->stats();
+  return run;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "logits and answers are the same bits from one replica and from two, also while batchers are killed",
+    "[engine]") {
+  const auto logits = std::make_shared<Logits>();
+  const Run one = run(1, 0, logits);
+  REQUIRE(logits->texts() == 24 * 40);
+  const Run two = run(2, 0, logits);
+  CHECK(two.answers == one.answers);
+  CHECK(logits->same() == 24 * 40);
+  const Run killed = run(2, 8, logits);
+  CHECK(killed.answers == one.answers);
+  CHECK(killed.stats.restarts >= 4);
+  CHECK(killed.stats.replays >= 4);
+  CHECK(killed.stats.kv_pages_used == 0);
+  CHECK(logits->same() >= 2 * 24 * 40);
+  CHECK(logits->different() == 0);
+}
