@@ -5,9 +5,9 @@
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <mutex>
-#include <thread>
 
 #include "actors/event_sink.hpp"
 #include "engine/company.hpp"
@@ -16,7 +16,6 @@
 #include "support/toy_engine.hpp"
 
 using namespace troupe;
-using namespace std::chrono_literals;
 
 namespace {
 
@@ -43,8 +42,9 @@ class Logits {
 
 class Witness final : public test::StepperShell {
  public:
-  Witness(std::unique_ptr<Stepper> real, std::shared_ptr<Logits> logits)
-      : StepperShell(std::move(real)), logits_(std::move(logits)) {}
+  /// `after_step`: called behind each step, on its batcher's thread.
+  Witness(std::unique_ptr<Stepper> real, std::shared_ptr<Logits> logits, std::function<void()> after_step)
+      : StepperShell(std::move(real)), logits_(std::move(logits)), after_step_(std::move(after_step)) {}
 
   void close(SequenceId id) override {
     texts_.erase(id);
@@ -62,11 +62,13 @@ class Witness final : public test::StepperShell {
       texts_[row.sequence].push_back(row.token);
       if (row.wants_logits) logits_->add(texts_[row.sequence], block->row(rows++));
     }
+    after_step_();
     return block;
   }
 
  private:
   std::shared_ptr<Logits> logits_;
+  std::function<void()> after_step_;
   std::map<SequenceId, std::vector<Token>> texts_;
 };
 
@@ -105,15 +107,25 @@ Run run(std::uint32_t replicas, std::size_t kills, const std::shared_ptr<Logits>
   shape.type = TensorType::q8_0;
   auto company = make_company(test::toy_model(shape), options);
   REQUIRE(company);
-  company->make_stepper = [real = company->make_stepper, logits](ReplicaIndex replica) {
-    return std::make_unique<Witness>(real(replica), logits);
-  };
-  for (auto& first : *company->first_steppers) first = std::make_unique<Witness>(std::move(first), logits);
-
   SharingConfig config;
   caf::actor_system system(config);
-  std::mutex mutex;
+  std::mutex mutex;  // of what follows
   std::vector<BatcherActor> batchers(replicas);
+  std::size_t steps = 0, killed = 0;
+  // By steps and not by a thread beside them, which might come when all is over.
+  const auto kill_now_and_then = [&] {
+    const std::lock_guard lock(mutex);
+    if (++steps % 6 != 0 || killed == kills) return;
+    caf::anon_send_exit(batchers[killed++ % replicas], caf::exit_reason::kill);
+  };
+  const auto witness = [&](std::unique_ptr<Stepper> real) {
+    return std::make_unique<Witness>(std::move(real), logits, kill_now_and_then);
+  };
+  company->make_stepper = [real = company->make_stepper, witness](ReplicaIndex replica) {
+    return witness(real(replica));
+  };
+  for (auto& first : *company->first_steppers) first = witness(std::move(first));
+
   Run run;
   {
     RouterConfig router_config = troupe::router_config(system, *company, false);
@@ -136,12 +148,6 @@ Run run(std::uint32_t replicas, std::size_t kills, const std::shared_ptr<Logits>
       self->request(router, caf::infinite, std::move(submission))
           .receive([](const Admission& a) { REQUIRE_FALSE(a.refusal); }, [](caf::error&) { REQUIRE(false); });
     }
-    for (std::size_t i = 0; i < kills; ++i) {
-      const auto tokens = company->counters->completion_tokens.load();
-      while (company->counters->completion_tokens < tokens + 20) std::this_thread::sleep_for(100us);
-      const std::lock_guard lock(mutex);
-      caf::anon_send_exit(batchers[i % replicas], caf::exit_reason::kill);
-    }
     run.answers.resize(count);
     for (std::size_t i = 0; i < count; ++i) {
       auto item = inbox->take(std::nullopt);
@@ -152,7 +158,10 @@ Run run(std::uint32_t replicas, std::size_t kills, const std::shared_ptr<Logits>
         .receive([](Drained) {}, [](caf::error&) { REQUIRE(false); });
     caf::anon_send(sink, Quit{});
   }
-  batchers.clear();
+  {
+    const std::lock_guard lock(mutex);
+    batchers.assign(replicas, BatcherActor());
+  }
   CHECK(await_end(system, *company->counters, 60'000));
   run.stats = company->counters->stats();
   return run;
