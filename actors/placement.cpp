@@ -1,7 +1,6 @@
 #include "actors/placement.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "base/check.hpp"
 
@@ -23,7 +22,6 @@ std::optional<Berth> Placement::take(std::span<const ReplicaIndex> up, std::size
   if (candidates.empty()) return std::nullopt;
   const Berth berth{least_loaded(candidates), pages, tokens};
   Load& load = loads_[berth.replica];
-  ++load.requests;
   load.pages += pages;
   load.tokens += tokens;
   return berth;
@@ -46,14 +44,8 @@ void Placement::still_open(Berth& berth, std::uint64_t tokens) {
 
 void Placement::give_back(const Berth& berth) {
   Load& load = loads_[berth.replica];
-  --load.requests;
   load.pages -= berth.pages;
   load.tokens -= berth.tokens;
-}
-
-std::size_t Placement::running() const {
-  return std::accumulate(loads_.begin(), loads_.end(), std::size_t{0},
-                         [](std::size_t sum, const Load& load) { return sum + load.requests; });
 }
 
 }  // namespace troupe

@@ -45,13 +45,8 @@ class Placement {
   void still_open(Berth& berth, std::uint64_t tokens);
   void give_back(const Berth& berth);
 
-  /// Requests that run there, and on all.
-  std::size_t running(ReplicaIndex replica) const { return loads_[replica].requests; }
-  std::size_t running() const;
-
  private:
   struct Load {
-    std::size_t requests = 0;
     std::size_t pages = 0;
     std::uint64_t tokens = 0;
   };

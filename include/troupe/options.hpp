@@ -43,7 +43,7 @@ struct ModelOptions {
 };
 
 /// A value out of the range that is stated or goes without saying is an error of Engine::start(), which names
-/// both; nothing is clamped, but for what 0 stands for.
+/// both; nothing is clamped to a range. Engine::options() has what 0 stood for.
 struct EngineOptions {
   /// Kernel threads. 0: what the process may really use (affinity mask and cgroup quota). Changes no bits.
   std::uint32_t threads = 0;

@@ -27,10 +27,15 @@ TEST_CASE("berths are given out where the fewest tokens are left to compute", "[
   CHECK(placement.take(up, 1, 10)->replica == 1);
   placement.still_open(*long_one, 12);
   CHECK(placement.take(up, 1, 10)->replica == 0);
-  CHECK(placement.running(0) == 2);
-  CHECK(placement.running(1) == 2);
+  const auto pages_free = [&](ReplicaIndex replica, std::size_t pages) {
+    const std::array<ReplicaIndex, 1> there{replica};
+    return placement.has_room(there, pages, {}) && !placement.has_room(there, pages + 1, {});
+  };
+  CHECK(pages_free(0, 100 - 10 - 1));
+  CHECK(pages_free(1, 100 - 2 - 1));
   placement.give_back(*long_one);
-  CHECK(placement.running() == 3);
+  CHECK(pages_free(0, 100 - 1));
+  CHECK(pages_free(1, 100 - 2 - 1));
 }
 
 TEST_CASE("a request goes only where its pages are free, however loaded that is", "[actors]") {
