@@ -44,4 +44,13 @@ void Accounts::finished(const StreamEnd& end) {
   counters_->request_generation_tokens.record(end.usage.completion_tokens);
 }
 
+void Accounts::now_are(const FlightBoard& flights, const Placement& placement, bool draining) {
+  publish(counters_->requests_queued, flights.waiting());
+  publish(counters_->requests_running, flights.running());
+  for (ReplicaIndex replica = 0; replica < counters_->replica_requests_running.size(); ++replica)
+    publish(counters_->replica_requests_running[replica], placement.running(replica));
+  // When the engine is stopping, newcomers are to hear that rather than when to come back.
+  publish(counters_->queue_retry_ms, draining ? 0 : flights.retry_ms());
+}
+
 }  // namespace troupe

@@ -5,6 +5,7 @@
 
 #include "actors/counters.hpp"
 #include "actors/flight_board.hpp"
+#include "actors/placement.hpp"
 
 namespace troupe {
 
@@ -25,6 +26,8 @@ class Accounts {
   void replayed() { bump(counters_->replays); }
   void finished(const StreamEnd& end);
   void failed(const Error& error);
+  /// What waits and what runs.
+  void now_are(const FlightBoard& flights, const Placement& placement, bool draining);
 
  private:
   std::shared_ptr<Counters> counters_;

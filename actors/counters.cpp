@@ -50,7 +50,8 @@ std::uint64_t Histogram::count() const noexcept {
 }
 
 Counters::Counters(std::size_t replicas)
-    : queue_time(request_bounds),
+    : replica_requests_running(replicas),
+      queue_time(request_bounds),
       time_to_first_token(first_token_bounds),
       inter_token_latency(inter_token_bounds),
       request_latency(request_bounds),
@@ -112,6 +113,8 @@ Metrics Counters::snapshot() const {
   metrics.requests_by_outcome.emplace_back("error", requests_failed);
   for (const Errc code : refusal_codes)
     metrics.refusals_by_code.emplace_back(errc_name(code), refusals[static_cast<std::size_t>(code)]);
+  for (std::size_t i = 0; i < replica_pages_used.size(); ++i)
+    metrics.replicas.push_back({replica_requests_running[i], replica_pages_used[i]});
   metrics.queue_time = queue_time.snapshot();
   metrics.time_to_first_token = time_to_first_token.snapshot();
   metrics.inter_token_latency = inter_token_latency.snapshot();

@@ -56,6 +56,7 @@ struct Counters {
   Counter requests_failed{0};
   std::atomic<std::uint32_t> requests_queued{0};
   std::atomic<std::uint32_t> requests_running{0};
+  std::vector<std::atomic<std::uint32_t>> replica_requests_running;  // on each
   /// While the queue is full, when to come back: who reads it need not ask the router, which has better
   /// things to do in an overload than to refuse. 0: there is room.
   std::atomic<std::uint32_t> queue_retry_ms{0};

@@ -21,6 +21,7 @@ constexpr std::uint32_t stuck_batchers_max = 4;
 Crew::Crew(const EngineOptions& options, Spawn spawn, std::shared_ptr<Counters> counters)
     : spawn_(std::move(spawn)),
       counters_(std::move(counters)),
+      pool_shape_(options.pool_shape),
       pool_max_(options.pool_max),
       restarts_max_(options.restarts_max),
       restart_window_ms_(options.restart_window_ms),
@@ -29,9 +30,15 @@ Crew::Crew(const EngineOptions& options, Spawn spawn, std::shared_ptr<Counters> 
       replicas_(options.replicas, Replica{{}, {}, StepWatch(milliseconds(options.step_stall_ms_max)), {}}),
       step_stall_ms_max_(options.step_stall_ms_max) {}
 
-bool Crew::generator_available(TimePoint now) const {
-  if (!idle_.empty()) return true;
-  return !failed() && generators_.size() < pool_max_ && now >= generator_not_before_;
+void Crew::keep_generators(TimePoint now) {
+  if (pool_shape_ != PoolShape::fixed || failed() || now < generator_not_before_) return;
+  while (working() < pool_max_) idle_.push_back(spawn_generator());
+}
+
+bool Crew::generator_available(TimePoint now, std::size_t given_back) const {
+  const bool reuses = pool_shape_ != PoolShape::per_request;
+  if (!idle_.empty() || (reuses && given_back != 0)) return true;
+  return !failed() && working() - given_back < pool_max_ && now >= generator_not_before_;
 }
 
 GeneratorActor Crew::take_generator() {
@@ -40,13 +47,24 @@ GeneratorActor Crew::take_generator() {
     idle_.pop_back();
     return reused;
   }
-  GeneratorActor fresh = *generators_.insert(spawn_.generator()).first;
-  publish(counters_->generators, generators_.size());
-  return fresh;
+  return spawn_generator();
 }
 
-void Crew::give_back(const GeneratorActor& generator) {
-  if (alive(generator)) idle_.push_back(generator);
+const GeneratorActor& Crew::spawn_generator() {
+  const auto fresh = generators_.insert(spawn_.generator()).first;
+  publish(counters_->generators, working());
+  return *fresh;
+}
+
+bool Crew::give_back(const GeneratorActor& generator) {
+  if (!alive(generator)) return true;
+  if (pool_shape_ == PoolShape::per_request) {
+    leaving_.insert(generator);
+    publish(counters_->generators, working());
+    return false;
+  }
+  idle_.push_back(generator);
+  return true;
 }
 
 std::vector<ReplicaIndex> Crew::up() const {
@@ -111,7 +129,9 @@ GeneratorActor Crew::find_generator(const caf::actor_addr& address) const {
 void Crew::generator_died(const GeneratorActor& generator, const std::string& why, TimePoint now) {
   generators_.erase(generator);
   idle_.erase(std::remove(idle_.begin(), idle_.end(), generator), idle_.end());
-  publish(counters_->generators, generators_.size());
+  const bool quit = leaving_.erase(generator) != 0;
+  publish(counters_->generators, working());
+  if (quit) return;
   generator_not_before_ = not_before("a generator ended (" + why + ")", now);
 }
 
@@ -132,8 +152,8 @@ std::optional<TimePoint> Crew::next_start(bool generator_wanted, TimePoint now) 
     if (!r.batcher) consider(r.not_before);
   }
   // One that could start already waits for something else, KV pages: waking up for it would be a busy wait.
-  const bool later = generator_not_before_ > now;
-  if (generator_wanted && later && idle_.empty() && generators_.size() < pool_max_)
+  const bool wanted = pool_shape_ == PoolShape::fixed || (generator_wanted && idle_.empty());
+  if (wanted && working() < pool_max_ && generator_not_before_ > now)
     consider(generator_not_before_);
   return next;
 }

@@ -30,11 +30,14 @@ class Crew {
 
   // ---- generators ----
 
-  bool generator_available(TimePoint now) const;
+  /// Spawns those that a fixed pool lacks, unless there is a pause to make first.
+  void keep_generators(TimePoint now);
+  /// Whether there is one to take once so many of those that work have been given back.
+  bool generator_available(TimePoint now, std::size_t given_back) const;
   /// An idle generator, or a new one; only when one is available.
   GeneratorActor take_generator();
-  /// Idle again, if it is still alive.
-  void give_back(const GeneratorActor& generator);
+  /// Its request is over; if it is still alive, it is idle again. False: it is to be told to quit instead.
+  bool give_back(const GeneratorActor& generator);
   bool alive(const GeneratorActor& generator) const { return generators_.count(generator) != 0; }
   const std::set<GeneratorActor>& generators() const noexcept { return generators_; }
 
@@ -59,8 +62,8 @@ class Crew {
   std::optional<ReplicaIndex> find_batcher(const caf::actor_addr& address) const;
   GeneratorActor find_generator(const caf::actor_addr& address) const;  ///< null if it is none of them
 
-  /// Strikes the dead from the list and counts a restart. Afterwards failed() tells whether there were too
-  /// many.
+  /// Strikes the dead from the list and counts a restart, unless it was told to quit. Afterwards failed()
+  /// tells whether there were too many.
   void generator_died(const GeneratorActor& generator, const std::string& why, TimePoint now);
   void batcher_died(ReplicaIndex replica, const std::string& why, TimePoint now);
 
@@ -80,17 +83,22 @@ class Crew {
   };
 
   std::string name_of(ReplicaIndex replica) const;
+  const GeneratorActor& spawn_generator();
+  /// Generators that were not told to quit.
+  std::size_t working() const noexcept { return generators_.size() - leaving_.size(); }
   TimePoint not_before(const std::string& what, TimePoint now);
   void fail(const std::string& what);
 
   Spawn spawn_;
   std::shared_ptr<Counters> counters_;
+  PoolShape pool_shape_;
   std::uint32_t pool_max_;
   std::uint32_t restarts_max_;
   std::uint32_t restart_window_ms_;
   RestartBudget budget_;
   std::set<GeneratorActor> generators_;  // alive
   std::vector<GeneratorActor> idle_;     // of them
+  std::set<GeneratorActor> leaving_;     // of them, told to quit
   std::vector<Replica> replicas_;
   std::uint32_t step_stall_ms_max_;
   TimePoint generator_not_before_{};

@@ -46,6 +46,8 @@ struct Flight {
   bool runs_on(ReplicaIndex replica) const { return generator && berth.replica == replica; }
   /// Tokens since it was last started.
   std::size_t served() const { return emitted.size() - emitted_before; }
+  /// As far as it has come.
+  Text text() const { return {submission.work->prompt, emitted}; }
   /// What its generator is to be told. The batcher is its berth's.
   Assignment assignment(BatcherActor batcher) const;
   StreamToken token(TokenEvent event) const { return {submission.tag, id, std::move(event)}; }

@@ -2,17 +2,9 @@
 
 #include <algorithm>
 
-#include "base/check.hpp"
-
 namespace troupe {
 
-ReplicaIndex least_loaded(std::span<const Candidate> candidates) {
-  TROUPE_CHECK(!candidates.empty());
-  const auto fewer = [](const Candidate& a, const Candidate& b) { return a.tokens < b.tokens; };
-  return std::min_element(candidates.begin(), candidates.end(), fewer)->replica;
-}
-
-std::optional<Berth> Placement::take(std::span<const ReplicaIndex> up, std::size_t pages,
+std::optional<Berth> Placement::take(std::span<const ReplicaIndex> up, const Text& text, std::size_t pages,
                                      std::uint64_t tokens) {
   std::vector<Candidate> candidates;
   for (const ReplicaIndex replica : up) {
@@ -20,8 +12,10 @@ std::optional<Berth> Placement::take(std::span<const ReplicaIndex> up, std::size
     if (pages <= pages_max_ - load.pages) candidates.push_back({replica, load.tokens});
   }
   if (candidates.empty()) return std::nullopt;
-  const Berth berth{least_loaded(candidates), pages, tokens};
+  const Berth berth{policy_->choose(candidates, text), pages, tokens};
+  policy_->computes(berth.replica, text);
   Load& load = loads_[berth.replica];
+  ++load.requests;
   load.pages += pages;
   load.tokens += tokens;
   return berth;
@@ -44,6 +38,7 @@ void Placement::still_open(Berth& berth, std::uint64_t tokens) {
 
 void Placement::give_back(const Berth& berth) {
   Load& load = loads_[berth.replica];
+  --load.requests;
   load.pages -= berth.pages;
   load.tokens -= berth.tokens;
 }

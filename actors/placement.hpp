@@ -3,9 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
+
+#include "troupe/options.hpp"
+#include "troupe/tokenizer.hpp"
 
 namespace troupe {
 
@@ -26,31 +30,61 @@ struct Candidate {
   std::uint64_t tokens = 0;  ///< that may still have to be computed for what runs there
 };
 
-/// The one with the fewest tokens; of equals the first, so that what comes one by one stays where its
-/// predecessors' prefixes are kept. `candidates` is not empty.
-ReplicaIndex least_loaded(std::span<const Candidate> candidates);
+/// What a request will have computed before its next token: its prompt, and what it has answered so far.
+struct Text {
+  std::span<const Token> prompt;
+  std::span<const Token> answer;
+};
+
+/// Chooses between replicas. One owner. Candidates are never none, and in the order of their numbers.
+class RoutingPolicy {
+ public:
+  virtual ~RoutingPolicy() = default;
+  virtual ReplicaIndex choose(std::span<const Candidate> candidates, const Text& text) = 0;
+  /// Its KV cache has, or is about to have, all of `text`.
+  virtual void computes(ReplicaIndex /*replica*/, const Text& /*text*/) {}
+  /// Its KV cache is empty.
+  virtual void emptied(ReplicaIndex /*replica*/) {}
+};
+
+/// `pages_max`: of each replica's KV cache.
+std::unique_ptr<RoutingPolicy> make_routing_policy(Routing routing, std::size_t replicas,
+                                                   std::size_t pages_max);
 
 /// Gives out berths. One owner, the router.
 class Placement {
  public:
   /// `pages_max`: of each replica's KV cache.
-  Placement(std::size_t replicas, std::size_t pages_max) : loads_(replicas), pages_max_(pages_max) {}
+  Placement(Routing routing, std::size_t replicas, std::size_t pages_max)
+      : policy_(make_routing_policy(routing, replicas, pages_max)),
+        loads_(replicas),
+        pages_max_(pages_max) {}
 
   /// A berth for a request that may take so many pages and tokens, on one of the replicas that are `up`;
   /// nullopt when none of them has the pages.
-  std::optional<Berth> take(std::span<const ReplicaIndex> up, std::size_t pages, std::uint64_t tokens);
+  std::optional<Berth> take(std::span<const ReplicaIndex> up, const Text& text, std::size_t pages,
+                            std::uint64_t tokens);
   /// Whether take() would find one if those that are `gone` were given back.
   bool has_room(std::span<const ReplicaIndex> up, std::size_t pages, std::span<const Berth> gone) const;
   /// Of the request's tokens, `tokens` may still have to be computed.
   void still_open(Berth& berth, std::uint64_t tokens);
   void give_back(const Berth& berth);
+  /// All of `text` is in the KV cache of the berth's replica.
+  void computed(const Berth& berth, const Text& text) { policy_->computes(berth.replica, text); }
+  /// The replica has another batcher, whose KV cache is empty.
+  void emptied(ReplicaIndex replica) { policy_->emptied(replica); }
+
+  /// Requests that run there.
+  std::size_t running(ReplicaIndex replica) const { return loads_[replica].requests; }
 
  private:
   struct Load {
+    std::size_t requests = 0;
     std::size_t pages = 0;
     std::uint64_t tokens = 0;
   };
 
+  std::unique_ptr<RoutingPolicy> policy_;
   std::vector<Load> loads_;  // by replica
   std::size_t pages_max_;
 };

@@ -43,7 +43,7 @@ class RouterState {
     flights_.emplace(o.queue_requests_max, o.queue_tokens_max, o.context_tokens);
     accounts_.emplace(config_.counters);
     faults_.emplace(o);
-    placement_.emplace(o.replicas, config_.kv_pages_max);
+    placement_.emplace(o.routing, o.replicas, config_.kv_pages_max);
     const auto monitored = [this](auto spawn) {
       return [this, spawn](const auto&... arguments) {
         auto actor = spawn(arguments...);
@@ -55,6 +55,7 @@ class RouterState {
                   config_.counters);
     self_->set_down_handler([this](caf::down_msg& m) { down(m); });
     keep_batchers();
+    dispatch();
   }
 
   // ---- from the embedder ----
@@ -96,17 +97,14 @@ class RouterState {
 
   caf::typed_response_promise<Drained> drain(const Drain& m) {
     draining_ = true;
-    publish_gauges();
+    accounts_->now_are(*flights_, *placement_, draining_);
     auto promise = self_->make_response_promise<Drained>();
     drained_.push_back(promise);
     drain_deadline_ =
         std::min(drain_deadline_.value_or(TimePoint::max()), now() + std::chrono::milliseconds(m.drain_ms));
     set_timer();
-    if (flights_->empty()) {
-      complete_drain();
-    } else {
-      end_drain(now());
-    }
+    if (flights_->empty()) complete_drain();
+    end_drain(now());
     return promise;
   }
 
@@ -142,8 +140,7 @@ class RouterState {
     Flight* flight = flights_->current(m.request, m.epoch);
     if (flight == nullptr) return;
     flight->evaluated(m.cached_tokens);
-    release(*flight, GeneratorIs::idle);
-    finish(*flight, m.reason);
+    finish(*flight, m.reason, GeneratorIs::idle);
     dispatch();
   }
 
@@ -190,6 +187,7 @@ class RouterState {
   /// overtakes it for being smaller, so that large requests are not starved. Where its client has fewer
   /// places than others, they make way.
   void dispatch() {
+    crew_->keep_generators(now());
     while (true) {
       Flight* flight = flights_->next();
       if (flight == nullptr) break;
@@ -199,23 +197,16 @@ class RouterState {
       const auto they = flights_->who_makes_way_for(*flight, [&](const std::vector<RequestId>& gone) {
         std::vector<Berth> left;
         for (const RequestId id : gone) left.push_back(flights_->find(id)->berth);
-        return (!left.empty() || crew_->generator_available(now())) && placement_->has_room(up, pages, left);
+        return crew_->generator_available(now(), gone.size()) && placement_->has_room(up, pages, left);
       });
       kept_waiting_ = flight->id;
       if (!they) break;
       flights_->start_next();
       for (const RequestId id : *they) preempt(*flights_->find(id));
-      flight->berth = placement_->take(up, pages, tokens).value();
+      flight->berth = placement_->take(up, flight->text(), pages, tokens).value();
       assign(*flight);
     }
-    publish_gauges();
-  }
-
-  void publish_gauges() {
-    publish(config_.counters->requests_queued, flights_->waiting());
-    publish(config_.counters->requests_running, flights_->running());
-    // When the engine is stopping, newcomers are to hear that rather than when to come back.
-    publish(config_.counters->queue_retry_ms, draining_ ? 0 : flights_->retry_ms());
+    accounts_->now_are(*flights_, *placement_, draining_);
   }
 
   void assign(Flight& flight) {
@@ -237,7 +228,7 @@ class RouterState {
       self_->send(batcher, CloseSequence{flight.sequence});
     if (generator == GeneratorIs::busy && crew_->alive(flight.generator))
       self_->send(flight.generator, Abandon{flight.id, flight.epoch});
-    crew_->give_back(flight.generator);
+    if (!crew_->give_back(flight.generator)) self_->send(flight.generator, Quit{});
     flight.generator = nullptr;
     placement_->give_back(flight.berth);
     ++flight.epoch;
@@ -259,8 +250,9 @@ class RouterState {
   }
 
   /// The one answer of a request that did not fail.
-  void finish(Flight& flight, FinishReason reason) {
-    release(flight, GeneratorIs::busy);
+  void finish(Flight& flight, FinishReason reason, GeneratorIs generator = GeneratorIs::busy) {
+    if (flight.generator) placement_->computed(flight.berth, flight.text());
+    release(flight, generator);
     const TimePoint now = this->now();
     const StreamEnd end = flight.end(reason, now);
     flights_->drained(end.usage.prompt_tokens + end.usage.completion_tokens, now);
@@ -303,11 +295,13 @@ class RouterState {
 
   void batcher_down(ReplicaIndex replica, const std::string& why) {
     crew_->batcher_died(replica, why, now());
+    placement_->emptied(replica);
     go_on([&](const Flight& flight) { return flight.runs_on(replica); },
           [&](Flight& flight) { return faults_->interrupted(flight); });
   }
 
   void step_stuck(ReplicaIndex replica, const std::vector<SequenceId>& sequences) {
+    placement_->emptied(replica);
     go_on([&](const Flight& flight) { return flight.runs_on(replica); },
           [&](Flight& flight) { return faults_->step_stuck(flight, sequences); });
   }
@@ -348,7 +342,7 @@ class RouterState {
   }
 
   void complete_drain() {
-    publish_gauges();
+    accounts_->now_are(*flights_, *placement_, draining_);
     for (auto& promise : drained_) promise.deliver(Drained{});
     drained_.clear();
     self_->quit();

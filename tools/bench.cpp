@@ -10,6 +10,7 @@
 #include "base/try.hpp"
 #include "tools/bench_report.hpp"
 #include "tools/cli_options.hpp"
+#include "tools/engine_flags.hpp"
 #include "tools/load.hpp"
 #include "tools/number_text.hpp"
 #include "tools/open_model.hpp"
@@ -164,6 +165,7 @@ void declare(CommandLine& command_line, BenchFlags& flags) {
   flags.engine.declare(command_line);
   flags.engine.declare_kv_bytes(command_line);
   flags.engine.declare_draft_tokens(command_line);
+  flags.engine.declare_replicas(command_line);
   command_line.whole("--pool", "generators at once; default: the most clients of a --concurrency, else 8", 1,
                      parallel_max, flags.pool);
   command_line.whole("--queue", "requests that may wait; default: 1024", 1, 1U << 20,
@@ -309,8 +311,7 @@ int measure(const std::shared_ptr<const Model>& model, const BenchFlags& flags) 
   if (!flags.json) {
     output.raw(model->info().name + ": prompts of " + std::to_string(flags.shape.prompt_tokens) +
                " tokens, answers of " + std::to_string(flags.shape.max_tokens) + ", " +
-               std::to_string((*engine)->options().pool_max) + " generators, " +
-               std::to_string((*engine)->options().threads) + " threads\n\n");
+               engine_text((*engine)->options()) + "\n\n");
   }
   Bench bench(**engine, flags, output);
   const Status ran = bench.run();

@@ -13,6 +13,7 @@
 #include "model/forward_bench.hpp"
 #include "model/model_parts.hpp"
 #include "tools/cli_options.hpp"
+#include "tools/engine_flags.hpp"
 #include "tools/json_text.hpp"
 #include "tools/number_text.hpp"
 #include "tools/open_model.hpp"

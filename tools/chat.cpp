@@ -6,6 +6,7 @@
 
 #include "tools/chat_session.hpp"
 #include "tools/cli_options.hpp"
+#include "tools/engine_flags.hpp"
 #include "tools/generation_settings.hpp"
 #include "tools/open_model.hpp"
 #include "tools/signals.hpp"

@@ -14,7 +14,6 @@
 #include "tools/subcommand.hpp"
 #include "troupe/error.hpp"
 #include "troupe/generation.hpp"
-#include "troupe/options.hpp"
 
 namespace troupe::tools {
 
@@ -86,23 +85,5 @@ struct AnswerFlags {
 
   void declare(CommandLine& command_line, const std::string& seed_help);
 };
-
-/// --threads, --context, --kv-type, --no-prefix-cache, --draft-tokens.
-struct EngineFlags {
-  EngineOptions options;
-
-  /// Threads, context and KV type, under a title of their own. `context_help`: what --context means, if it is
-  /// not the usual.
-  void declare(CommandLine& command_line, const std::string& context_help = {});
-  void declare_threads(CommandLine& command_line);
-  void declare_kv_type(CommandLine& command_line);
-  // Where requests run through an engine:
-  void declare_kv_bytes(CommandLine& command_line);
-  void declare_prefix_cache(CommandLine& command_line);
-  void declare_draft_tokens(CommandLine& command_line);
-};
-
-/// The largest --parallel: each is a KV cache of its own.
-constexpr std::uint32_t parallel_max = 1024;
 
 }  // namespace troupe::tools

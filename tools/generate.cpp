@@ -8,6 +8,7 @@
 #include "base/try.hpp"
 #include "tools/cli_options.hpp"
 #include "tools/conversation.hpp"
+#include "tools/engine_flags.hpp"
 #include "tools/generation_settings.hpp"
 #include "tools/json_text.hpp"
 #include "tools/number_text.hpp"
@@ -95,6 +96,7 @@ void declare(CommandLine& command_line, GenerateFlags& flags) {
   flags.engine.declare_kv_bytes(command_line);
   flags.engine.declare_prefix_cache(command_line);
   flags.engine.declare_draft_tokens(command_line);
+  flags.engine.declare_replicas(command_line);
   command_line.whole("--parallel", "prompts in flight at once, 1 to 1024; default 8; changes no text", 1,
                      parallel_max, flags.parallel);
   command_line.whole("--deadline-ms", "end all answers after N ms, with what they have then", 1,

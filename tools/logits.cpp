@@ -7,6 +7,7 @@
 #include "base/try.hpp"
 #include "model/evaluate.hpp"
 #include "tools/cli_options.hpp"
+#include "tools/engine_flags.hpp"
 #include "tools/json_text.hpp"
 #include "tools/number_text.hpp"
 #include "tools/open_model.hpp"

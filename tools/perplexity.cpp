@@ -10,6 +10,7 @@
 
 #include "base/try.hpp"
 #include "tools/cli_options.hpp"
+#include "tools/engine_flags.hpp"
 #include "tools/open_model.hpp"
 #include "tools/progress_bar.hpp"
 #include "tools/prompt_file.hpp"

@@ -22,7 +22,7 @@ struct EngineStats {
   std::uint64_t requests_failed = 0;
   std::uint32_t requests_queued = 0;   ///< waiting for a generator now
   std::uint32_t requests_running = 0;  ///< holding a generator now
-  std::uint32_t generators = 0;        ///< alive now, idle ones included
+  std::uint32_t generators = 0;        ///< alive now and not told to quit, idle ones included
   std::uint64_t preemptions = 0;       ///< requests that had to make way for others, and wait again
   std::uint64_t replays = 0;           ///< requests resumed after a fault
   std::uint64_t restarts = 0;          ///< generators and batchers restarted after a fault
@@ -43,6 +43,12 @@ struct EngineStats {
   std::uint64_t kv_pages_total = 0;
   std::uint64_t kv_pages_used = 0;
   std::uint64_t kv_pages_peak = 0;  ///< the largest kv_pages_used so far
+};
+
+/// What one of the engine's replicas does now.
+struct ReplicaStats {
+  std::uint32_t requests_running = 0;
+  std::uint64_t kv_pages_used = 0;
 };
 
 /// How often a value fell between which bounds.
@@ -66,6 +72,7 @@ struct Metrics {
 
   std::string model_name;
   EngineStats stats;
+  std::vector<ReplicaStats> replicas;  ///< EngineOptions::replicas of them; stats has their sums
   /// Ended requests by "stop", "length", "cancelled", "deadline" (finish_reason_name()) and "error".
   Counts requests_by_outcome;
   /// Requests that were turned away before they were queued, by errc_name(); each code that encoding a prompt

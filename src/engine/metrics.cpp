@@ -15,6 +15,13 @@ json::object json_counts(const Metrics::Counts& counts) {
   return out;
 }
 
+json::array json_replicas(const std::vector<ReplicaStats>& replicas) {
+  json::array out;
+  for (const ReplicaStats& r : replicas)
+    out.push_back({{"requests_running", r.requests_running}, {"kv_pages_used", r.kv_pages_used}});
+  return out;
+}
+
 json::object json_histogram(const HistogramSnapshot& histogram) {
   json::array buckets;
   for (std::size_t i = 0; i < histogram.counts.size(); ++i) {
@@ -72,6 +79,7 @@ std::string to_json(const Metrics& metrics) {
       {"prefix_cache", {{"queries", s.prompt_tokens_asked}, {"hits", s.prompt_tokens_reused}}},
       {"spec_decode", {{"draft_tokens", s.draft_tokens}, {"accepted_tokens", s.draft_tokens_accepted}}},
       {"kv_pages", {{"total", s.kv_pages_total}, {"used", s.kv_pages_used}, {"peak", s.kv_pages_peak}}},
+      {"replicas", json_replicas(metrics.replicas)},
       {"generators", s.generators},
       {"preemptions", s.preemptions},
       {"replays", s.replays},

@@ -49,8 +49,12 @@ class Exposition {
   void counters(std::string_view name, std::string_view help, std::string_view label,
                 const Metrics::Counts& counts) {
     head(name, "counter", help);
-    for (const auto& [value, count] : counts)
-      sample(name, std::string(label) + "=\"" + escaped(value) + "\"", std::to_string(count));
+    samples(name, label, counts);
+  }
+  void gauges(std::string_view name, std::string_view help, std::string_view label,
+              const Metrics::Counts& counts) {
+    head(name, "gauge", help);
+    samples(name, label, counts);
   }
   void gauge(std::string_view name, std::string_view help, double value) {
     head(name, "gauge", help);
@@ -75,6 +79,10 @@ class Exposition {
   void head(std::string_view name, std::string_view type, std::string_view help) {
     text_.append("# HELP troupe_").append(name).append(" ").append(help).append("\n");
     text_.append("# TYPE troupe_").append(name).append(" ").append(type).append("\n");
+  }
+  void samples(std::string_view name, std::string_view label, const Metrics::Counts& counts) {
+    for (const auto& [value, count] : counts)
+      sample(name, std::string(label) + "=\"" + escaped(value) + "\"", std::to_string(count));
   }
   void sample(std::string_view name, const std::string& label, const std::string& value) {
     text_.append("troupe_").append(name).append("{").append(model_label_);
@@ -102,6 +110,15 @@ std::string to_prometheus(const Metrics& metrics) {
             share(s.kv_pages_used, s.kv_pages_total));
   out.gauge("kv_pages_used", "Pages of the KV cache in use.", static_cast<double>(s.kv_pages_used));
   out.gauge("kv_pages_total", "Pages of the KV cache.", static_cast<double>(s.kv_pages_total));
+  Metrics::Counts running_by_replica, pages_by_replica;
+  for (const ReplicaStats& r : metrics.replicas) {
+    const std::string number = std::to_string(running_by_replica.size());
+    running_by_replica.emplace_back(number, r.requests_running);
+    pages_by_replica.emplace_back(number, r.kv_pages_used);
+  }
+  out.gauges("replica_requests_running", "Requests that run on each replica.", "replica", running_by_replica);
+  out.gauges("replica_kv_pages_used", "Pages in use of each replica's KV cache.", "replica",
+             pages_by_replica);
   out.counter("requests_admitted_total", "Requests that were queued.", s.requests_admitted);
   out.counters("request_success_total",
                "Ended requests by finish reason; error is the one that is no success.", "finished_reason",

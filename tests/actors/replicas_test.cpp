@@ -60,6 +60,28 @@ TEST_CASE("requests that come at once are spread over the batchers", "[actors]")
   for (const auto& ledger : world.ledgers) CHECK(ledger->open.size() == 2);
 }
 
+TEST_CASE("answers are the same whatever the routing, and each policy gives work where it says", "[actors]") {
+  const auto want = test::undisturbed(count, 30);
+  for (const Routing routing : {Routing::round_robin, Routing::prefix_affinity}) {
+    EngineOptions options = with_replicas(2);
+    options.routing = routing;
+    World world(options);
+    submit_all(world);
+    world.settle();
+    test::check_same_answers(world.records, want);
+    for (const auto& ledger : world.ledgers) CHECK(ledger->steps > 20);
+    // One at a time now: both in turn, or always where the beginning was.
+    const std::uint64_t before[] = {world.ledgers[0]->steps, world.ledgers[1]->steps};
+    for (int i = 0; i < 6; ++i) {
+      world.submit(World::request(100, 10, 1000));
+      world.settle();
+    }
+    const auto first = world.ledgers[0]->steps - before[0];
+    CHECK(first > 0);
+    CHECK(world.ledgers[1]->steps - before[1] == (routing == Routing::round_robin ? first : 0));
+  }
+}
+
 TEST_CASE("what a batcher that dies had running goes on at once on the others, which notice nothing",
           "[actors]") {
   const auto want = test::undisturbed(count, 30);

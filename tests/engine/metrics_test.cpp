@@ -101,6 +101,7 @@ TEST_CASE("the exposition has cumulative buckets, a sum and a count, and escapes
   metrics.model_name = "a\"b\\c\nd";
   metrics.stats.kv_pages_total = 8;
   metrics.stats.kv_pages_used = 2;
+  metrics.replicas = {{1, 0}, {2, 2}};
   metrics.requests_by_outcome = {{"stop", 3}, {"length", 4}};
   metrics.step_tokens = histogram({1, 2.5}, {5, 6, 7}, 123.5);
   const std::string text = to_prometheus(metrics);
@@ -112,6 +113,8 @@ TEST_CASE("the exposition has cumulative buckets, a sum and a count, and escapes
   CHECK(samples.at("troupe_iteration_tokens_total_sum{" + label + "}") == 123.5);
   CHECK(samples.at("troupe_iteration_tokens_total_count{" + label + "}") == 18);
   CHECK(samples.at("troupe_kv_cache_usage_perc{" + label + "}") == 0.25);
+  CHECK(samples.at("troupe_replica_requests_running{" + label + R"(,replica="0"})") == 1);
+  CHECK(samples.at("troupe_replica_kv_pages_used{" + label + R"(,replica="1"})") == 2);
   CHECK(samples.at("troupe_request_success_total{" + label + R"(,finished_reason="length"})") == 4);
   CHECK_HAS(text, "# TYPE troupe_iteration_tokens_total histogram\n");
   CHECK_HAS(text, "# TYPE troupe_request_success_total counter\n");

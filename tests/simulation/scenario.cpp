@@ -37,6 +37,8 @@ void draw_limits(Scenario& scenario, Draws& draws) {
   o.prefix_cache = draws.chance(0.8);
   o.draft_tokens_max = draws.chance(0.8) ? static_cast<std::uint32_t>(draws.between(1, 12)) : 0;
   if (draws.chance(0.6)) scenario.habit = draws.between(1, 6);
+  o.routing = static_cast<Routing>(draws.between(0, 2));
+  o.pool_shape = static_cast<PoolShape>(draws.between(0, 2));
   o.replicas = draws.chance(0.5) ? 1 : static_cast<std::uint32_t>(draws.between(2, 3));
   o.restarts_max = 400;  // within a window: the simulation ends before
   o.restart_window_ms = 1000;

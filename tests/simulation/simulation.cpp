@@ -298,6 +298,11 @@ void Simulation::check_cache() {
     if (stepper->pages_used() != counted)
       violation("the pages of a replica are counted as " + std::to_string(counted) + ", but it uses " +
                 std::to_string(stepper->pages_used()));
+    const std::uint32_t running = counters.replica_requests_running[stepper->replica()];
+    if (stepper->sequences() != running) {
+      violation(std::to_string(stepper->sequences()) + " sequences are open on a replica for " +
+                std::to_string(running) + " requests");
+    }
     sequences += stepper->sequences();
     pages += stepper->pages_used();
   }

@@ -242,6 +242,8 @@ void StreamCheck::instant(TimePoint now, const Counters& counters) {
   // Those that a fault put back in front of the queue had a place in the pool.
   const std::size_t running = counters.requests_running;
   if (running > o.pool_max) violation(std::to_string(running) + " requests run");
+  if (counters.generators > o.pool_max)
+    violation("there are " + std::to_string(counters.generators) + " generators");
   if (alive > std::size_t{o.queue_requests_max} + o.pool_max) {
     violation(std::to_string(alive) + " requests are in, but the queue holds " +
               std::to_string(o.queue_requests_max) + " and the pool " + std::to_string(o.pool_max));

@@ -80,10 +80,26 @@ class Bench(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"none/x.svg", done.stderr)
 
+    def test_replicas_routing_and_pool_shape_are_shown_and_answer_everything(self):
+        for routing in ("least-loaded", "round-robin", "prefix-affinity"):
+            for shape in ("growing", "fixed", "per-request"):
+                done = run("bench", "--requests", "12", "--concurrency", "4", "--max-tokens", "4", "--threads", "2",
+                           "--replicas", "2", "--routing", routing, "--pool-shape", shape)
+                self.assertEqual((done.returncode, done.stderr), (0, b""))
+                text = done.stdout.decode()
+                self.assertIn(f"2 threads, 2 replicas ({routing})", text)
+                self.assertEqual(f"4 generators ({shape})" in text, shape != "growing")
+                self.assertIn("12 of 12 requests", text)
+        done = run("bench", "--threads", "1", "--replicas", "2")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"replicas is 2, but threads is 1", done.stderr)
+
     def test_what_makes_no_sense_is_refused(self):
         for arguments in (["--rate", "5", "--concurrency", "4"], ["--keys", "a=1", "--concurrency", "4"],
-                          ["--rate", "0"], ["--rate", "1e-9"], ["--kv-bytes", "0"], ["--kv-bytes", "1T"], ["--rate", "5,"], ["--concurrency", "1,,2"], ["--keys", "=4"],
-                          ["--keys", "a=0"], ["--requests", "0"], ["--duration", "-1"]):
+                          ["--rate", "0"], ["--rate", "1e-9"], ["--kv-bytes", "0"], ["--kv-bytes", "1T"], ["--rate", "5,"],
+                          ["--concurrency", "1,,2"], ["--keys", "=4"],
+                          ["--keys", "a=0"], ["--requests", "0"], ["--duration", "-1"],
+                          ["--replicas", "0"], ["--routing", "random"], ["--pool-shape", "round"]):
             done = run("bench", *arguments)
             self.assertEqual((done.returncode, done.stdout), (2, b""), arguments)
             self.assertEqual(done.stderr.count(b"\n"), 1)

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "tests/support/catch.hpp"
+#include "tools/engine_flags.hpp"
 
 using namespace troupe;
 using namespace troupe::tools;
@@ -34,6 +35,7 @@ struct Parsed {
     answer.declare(command_line, "default 0");
     engine.declare(command_line);
     engine.declare_kv_bytes(command_line);
+    engine.declare_replicas(command_line);
     status = command_line.parse(arguments);
   }
 };
@@ -105,6 +107,9 @@ TEST_CASE("a command line that makes no sense has exit status 2", "[tools]") {
   CHECK(Parsed({"model", "--temperature", "-1"}).status == exit_usage);
   CHECK(Parsed({"model", "--threads", "0"}).status == exit_usage);
   CHECK(Parsed({"model", "--kv-type", "q8"}).status == exit_usage);
+  CHECK(Parsed({"model", "--replicas", "0"}).status == exit_usage);
+  CHECK(Parsed({"model", "--routing", "random"}).status == exit_usage);
+  CHECK(Parsed({"model", "--pool-shape", "round"}).status == exit_usage);
   CHECK(Parsed({"model", "--json=maybe"}).status == exit_usage);
   CHECK(Parsed({"model", "-x"}).status == exit_usage);
   CHECK(Parsed({"model", "--tokenizer", ""}).status == exit_usage);
@@ -123,6 +128,20 @@ TEST_CASE("options of the engine reach their fields", "[tools]") {
     CHECK(Parsed({"model", "--kv-bytes", wrong}).status == exit_usage);
   CHECK(parsed.model.tokenizer == "t.bin");
   CHECK(Parsed({"model", "--kv-type", "q8_0"}).engine.options.kv_precision == KvPrecision::q8_0);
+}
+
+TEST_CASE("replicas, routing and pool shape reach their fields, and are told where they are not as usual",
+          "[tools]") {
+  const Parsed usual({"model", "--threads", "4"});
+  CHECK(engine_text(usual.engine.options) == "8 generators, 4 threads");
+  const Parsed parsed({"model", "--threads", "4", "--replicas", "3", "--routing", "prefix-affinity",
+                       "--pool-shape", "per-request"});
+  CHECK_FALSE(parsed.status);
+  CHECK(parsed.engine.options.replicas == 3);
+  CHECK(parsed.engine.options.routing == Routing::prefix_affinity);
+  CHECK(parsed.engine.options.pool_shape == PoolShape::per_request);
+  CHECK(engine_text(parsed.engine.options) ==
+        "8 generators (per-request), 4 threads, 3 replicas (prefix-affinity)");
 }
 
 TEST_CASE("a missing model is said to be missing", "[tools]") {

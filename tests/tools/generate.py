@@ -68,6 +68,9 @@ class Generate(unittest.TestCase):
         self.assertEqual([a["index"] for a in lines(together)], list(range(32)))
         self.assertEqual([a["prompt"] for a in lines(together)], prompts.decode().splitlines())
         self.assertEqual([a["tokens"] for a in lines(alone)], [a["tokens"] for a in lines(together)])
+        replicas = self.ok("--prompts", "-", "-n", "24", "--json", "--threads", "2", "--replicas", "2",
+                           "--routing", "prefix-affinity", "--pool-shape", "per-request", stdin=prompts)
+        self.assertEqual([a["tokens"] for a in lines(alone)], [a["tokens"] for a in lines(replicas)])
 
     def test_prompt_i_uses_seed_plus_i(self):
         batch = lines(self.ok("-p", "Once", "-p", "Once", "-n", "20", "--seed", "5", "--json"))
