@@ -15,14 +15,15 @@ using namespace std::chrono_literals;
 using Clock = StepBook::Clock;
 
 constexpr std::size_t streams = 24;  // at a time; a third of them runs
-/// Tokens of each stream that ran: more than can have been under way when the fault came.
+/// Tokens of each stream that ran: more than can have been on their way to the client when the fault came.
 constexpr std::size_t tokens_after = 3;
 
 enum class Fault : std::uint8_t { generator, batcher, step, several };
 constexpr const char* fault_names[] = {"generators killed", "batchers killed", "steps failed",
                                        "several at once"};
 
-/// From a fault until every stream that was running has got on.
+/// From a fault until every stream that was running has got on. What had been sent before the fault, the
+/// backlog of the client, is nothing to go by.
 class Recovery {
  public:
   void begin(Clock::time_point when, const std::map<std::uint64_t, Answer>& answers) {
@@ -83,11 +84,11 @@ void FaultyLoad::play() {
     if (over && load_.outstanding() == 0) break;
     note(load_.next());
     if (over || recovery_.running() || step_armed_ || Clock::now() < next_fault_) continue;
-    if (quiet_events_ == 0) {
+    if (quiet_events_ != 0) {
+      --quiet_events_;
+    } else if (load_.backlog() == 0) {  // what was sent before a fault says nothing of what follows it
       disturb();
       quiet_events_ = draws_.between(0, 60);
-    } else {
-      --quiet_events_;
     }
   }
   load_.check_gauges();

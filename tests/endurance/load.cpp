@@ -204,6 +204,10 @@ std::size_t Load::outstanding() const {
   return state_->asked.size() + state_->ids.size();
 }
 
+std::size_t Load::backlog() const {
+  return state_->self->mailbox().count();
+}
+
 const std::map<std::uint64_t, Answer>& Load::answers() const {
   return state_->answers;
 }

@@ -40,6 +40,7 @@ class Load {
   /// The next stream that was admitted, got a token or ended; its number.
   std::uint64_t next();
   std::size_t outstanding() const;
+  std::size_t backlog() const;  ///< events that have come, but not by next()
   const std::map<std::uint64_t, Answer>& answers() const;
 
   void cancel(std::uint64_t number);  ///< if it was admitted
