@@ -257,20 +257,23 @@ class RouterState {
     const StreamEnd end = flight.end(reason, now);
     flights_->drained(end.usage.prompt_tokens + end.usage.completion_tokens, now);
     accounts_->finished(end);
-    self_->send(flight.submission.sink, end);
-    forget(flight);
+    conclude(flight, end);
   }
 
   /// The one answer of a request that did.
   void fail(Flight& flight, const Error& error) {
     release(flight, GeneratorIs::busy);
     accounts_->failed(error);
-    self_->send(flight.submission.sink, flight.error(error));
-    forget(flight);
+    conclude(flight, flight.error(error));
   }
 
-  void forget(const Flight& flight) {
+  /// Whoever hears of the end finds it counted.
+  template <class End>
+  void conclude(const Flight& flight, const End& end) {
+    const auto sink = flight.submission.sink;
     flights_->erase(flight.id);
+    accounts_->now_are(*flights_, *placement_, draining_);
+    self_->send(sink, end);
     if (draining_ && flights_->empty()) complete_drain();
   }
 
