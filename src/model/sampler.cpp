@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/random.hpp"
+#include "kernels/soft_weights.hpp"
 
 namespace troupe {
 namespace {
@@ -171,8 +172,8 @@ void Sampler::take_listed(const LogitsView& logits) {
   take_changed_below(std::numeric_limits<Token>::max());
 }
 
-/// candidates_: all that are possible, or few enough of them to have the top_k.
-void Sampler::take_row(std::span<const float> logits) {
+/// The row after bias and penalties; maxima_ are its.
+std::span<const float> Sampler::adjust(std::span<const float> logits) {
   if (changes_logits()) {
     adjusted_.assign(logits.begin(), logits.end());
     apply_bias_and_penalties([&](Token token) -> float* {
@@ -183,8 +184,20 @@ void Sampler::take_row(std::span<const float> logits) {
   }
   maxima_.resize(maxima_blocks(logits.size()));
   block_maxima(logits, maxima_.data());
-  const std::size_t k = options_.temperature == 0 ? 1 : options_.top_k;
-  top_values(logits, maxima_, k == 0 ? logits.size() : k, candidates_);
+  return logits;
+}
+
+/// probabilities_ of candidates_, not normalised: 1 for `best`. Returns their sum.
+double Sampler::weigh(float best) {
+  double total = 0;
+  probabilities_.resize(candidates_.size());
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    const double below = (static_cast<double>(candidates_[i].value) - static_cast<double>(best)) /
+                         static_cast<double>(options_.temperature);
+    probabilities_[i] = std::exp(below);
+    total += probabilities_[i];
+  }
+  return total;
 }
 
 /// Keeps the smallest set of most likely candidates that reaches top_p of `total`.
@@ -232,31 +245,81 @@ Token Sampler::draw(std::uint64_t position) const {
   return last;
 }
 
+/// sums_: of the weights of the row's blocks. Returns the sum of all.
+double Sampler::sum_blocks(std::span<const float> logits, float best) {
+  sums_.resize(maxima_blocks(logits.size()));
+  soft_weight_sums(logits, best, options_.temperature, sums_.data());
+  return std::accumulate(sums_.begin(), sums_.end(), 0.0);
+}
+
+/// From all of the row, none of which is ruled out: the block in which the draw ends, then the token in it.
+Token Sampler::draw_from_all(std::span<const float> logits, float best, std::uint64_t position) {
+  const double target = uniform_at(options_.seed, position) * sum_blocks(logits, best);
+  double sum = 0;
+  std::size_t block = 0, last_block = 0;
+  for (; block < sums_.size(); ++block) {
+    if (sums_[block] == 0) continue;
+    last_block = block;
+    if (sum + sums_[block] > target) break;
+    sum += sums_[block];
+  }
+  const std::size_t begin = last_block * maxima_block;
+  const auto values = logits.subspan(begin, std::min(maxima_block, logits.size() - begin));
+  float weights[maxima_block];
+  soft_weights(values, best, options_.temperature, weights);
+  std::size_t last = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (weights[i] == 0) continue;
+    last = i;
+    sum += weights[i];
+    if (sum > target) break;
+  }
+  return static_cast<Token>(begin + last);
+}
+
+/// Without top-k. top-p and min-p leave few of a vocabulary as a rule, so the likeliest are taken, and more
+/// of them until what is left is surely among them.
+Token Sampler::draw_from_likeliest(std::span<const float> logits, float best, std::uint64_t position) {
+  const double top_p = static_cast<double>(options_.top_p), min_p = static_cast<double>(options_.min_p);
+  const double total = top_p < 1 ? sum_blocks(logits, best) : 0;
+  constexpr std::size_t few = 256, growth = 8;
+  for (std::size_t count = few;; count *= growth) {
+    top_values(logits, maxima_, count, candidates_);
+    const double sum = weigh(best);
+    if (candidates_.size() < count) break;  // all that are possible
+    if (top_p < 1 && sum >= top_p * total) break;
+    if (*std::min_element(probabilities_.begin(), probabilities_.end()) < min_p) break;
+  }
+  if (top_p < 1) keep_top_p(total);
+  return draw(position);
+}
+
 Result<Token> Sampler::sample(const LogitsView& logits, std::uint64_t position) {
+  const Error impossible{Errc::fault, "no token is possible: every logit is -infinity or not a number", 0};
   const std::size_t enough = top_count();
+  const std::size_t kept = options_.temperature == 0 ? 1 : options_.top_k;
   const bool listed = enough != 0 && logits.top_count >= enough;
   if (listed) {
     take_listed(logits);
   } else {
-    take_row(logits.all);
+    const std::span<const float> row = adjust(logits.all);
+    const float best = *std::max_element(maxima_.begin(), maxima_.end());
+    if (best == never) return impossible;
+    // +infinity leaves only the best.
+    if (kept == 0 && !std::isinf(best)) {
+      return options_.top_p == 1 && options_.min_p == 0 ? draw_from_all(row, best, position)
+                                                        : draw_from_likeliest(row, best, position);
+    }
+    top_values(row, maxima_, std::max<std::size_t>(1, kept), candidates_);
   }
-  if (candidates_.empty())
-    return Error{Errc::fault, "no token is possible: every logit is -infinity or not a number", 0};
+  if (candidates_.empty()) return impossible;
   const IndexedValue best = *std::max_element(
       candidates_.begin(), candidates_.end(),
       [](const IndexedValue& a, const IndexedValue& b) { return a.value < b.value; });  // the first of equals
-  // +infinity, or a temperature so small that differences overflow, leaves only the best.
-  if (options_.temperature == 0 || options_.top_k == 1 || std::isinf(best.value)) return best.index;
+  if (kept <= 1 || std::isinf(best.value)) return best.index;
 
-  if (listed) keep_largest(candidates_, options_.top_k);
-  double total = 0;
-  probabilities_.resize(candidates_.size());
-  for (std::size_t i = 0; i < candidates_.size(); ++i) {
-    const double below = (static_cast<double>(candidates_[i].value) - static_cast<double>(best.value)) /
-                         static_cast<double>(options_.temperature);
-    probabilities_[i] = std::exp(below);
-    total += probabilities_[i];
-  }
+  if (listed) keep_largest(candidates_, kept);
+  const double total = weigh(best.value);
   if (options_.top_p < 1) keep_top_p(total);
   return draw(position);
 }

@@ -51,9 +51,13 @@ class Sampler {
   void apply_bias_and_penalties(LogitOf logit_of) const;
   void find_changed(std::span<const float> logits);
   void take_listed(const LogitsView& logits);
-  void take_row(std::span<const float> logits);
+  std::span<const float> adjust(std::span<const float> logits);
+  double weigh(float best);
+  double sum_blocks(std::span<const float> logits, float best);
   void keep_top_p(double total);
   Token draw(std::uint64_t position) const;
+  Token draw_from_all(std::span<const float> logits, float best, std::uint64_t position);
+  Token draw_from_likeliest(std::span<const float> logits, float best, std::uint64_t position);
 
   SamplingOptions options_;
   std::vector<Token> recent_;                               // the last repeat_last_n tokens, a ring
@@ -61,6 +65,7 @@ class Sampler {
   std::unordered_map<Token, std::uint32_t> answer_counts_;  // tokens of the answer
   std::vector<float> adjusted_;                             // scratch [vocab]
   std::vector<float> maxima_;                               // scratch [blocks of vocab]
+  std::vector<float> sums_;                                 // scratch [blocks of vocab]
   std::vector<IndexedValue> changed_;                       // scratch: logits that bias and penalties change
   std::vector<IndexedValue> candidates_;                    // scratch: what is left, in id order
   std::vector<double> probabilities_;                       // scratch, of candidates_

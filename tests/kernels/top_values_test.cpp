@@ -1,10 +1,12 @@
 #include "kernels/top_values.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "kernels/samples.hpp"
+#include "kernels/soft_weights.hpp"
 #include "support/catch.hpp"
 
 using namespace troupe;
@@ -84,4 +86,37 @@ TEST_CASE("a row in a few ascending runs, where each block's largest is its last
   std::vector<float> values(3000);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 1100);
   for (const std::size_t count : counts) check_on_every_target(values, count);
+}
+
+TEST_CASE("weights of a draw and their sums are right on every target", "[kernels]") {
+  for (const std::size_t n : sizes) {
+    Samples samples(n);
+    std::vector<float> values = samples.values(n, 20);
+    if (n > 3) values[1] = -infinity, values[3] = nan_value;
+    float largest = -20;
+    for (const float v : values) largest = std::max(largest, v);  // a comparison with NaN is false
+    for (const float temperature : {0.1f, 1.0f, 3.0f}) {
+      for (const std::string& target : kernel_targets()) {
+        const WithTarget with(target);
+        INFO(target << ", " << n << " at " << temperature);
+        std::vector<float> weights(n), sums(maxima_blocks(n));
+        soft_weights(values, largest, temperature, weights.data());
+        soft_weight_sums(values, largest, temperature, sums.data());
+        for (std::size_t block = 0; block < sums.size(); ++block) {
+          double sum = 0;
+          for (std::size_t i = block * maxima_block; i < std::min(n, (block + 1) * maxima_block); ++i) {
+            const double exact =
+                std::isnan(values[i])
+                    ? 0
+                    : std::exp((static_cast<double>(values[i]) - static_cast<double>(largest)) /
+                               static_cast<double>(temperature));
+            // The quotient is rounded before it is an exponent.
+            CHECK(static_cast<double>(weights[i]) == Approx(exact).epsilon(1e-5).margin(1e-37));
+            sum += exact;
+          }
+          CHECK(static_cast<double>(sums[block]) == Approx(sum).epsilon(1e-5).margin(1e-36));
+        }
+      }
+    }
+  }
 }

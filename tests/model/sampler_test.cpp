@@ -1,7 +1,10 @@
 #include "model/sampler.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <utility>
 
 #include "base/random.hpp"
 #include "support/catch.hpp"
@@ -22,6 +25,46 @@ SamplingOptions plain() {
   return options;
 }
 
+std::vector<float> some_logits(std::size_t vocab) {
+  std::vector<float> logits;
+  for (std::size_t i = 0; i < vocab; ++i)
+    logits.push_back(static_cast<float>(8 * uniform_at(7, i) * uniform_at(8, i) - 4));
+  logits[vocab / 2] = -infinity;
+  logits[vocab / 3] = nan_value;
+  return logits;
+}
+
+/// By sorting all, in double precision; of what top_p and min_p leave, normalised.
+std::vector<double> probabilities_of(const SamplingOptions& options, const std::vector<float>& logits) {
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (!std::isnan(logits[i])) order.push_back(i);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return logits[a] > logits[b]; });
+  std::vector<double> probabilities(logits.size());
+  double total = 0;
+  for (const std::size_t i : order) {
+    probabilities[i] = std::exp((static_cast<double>(logits[i]) - static_cast<double>(logits[order[0]])) /
+                                static_cast<double>(options.temperature));
+    total += probabilities[i];
+  }
+  double sum = 0, left = 0;
+  for (const std::size_t i : order) {
+    const bool beyond = options.top_p < 1 && sum >= static_cast<double>(options.top_p) * total;
+    sum += probabilities[i];
+    if (beyond || probabilities[i] < static_cast<double>(options.min_p)) probabilities[i] = 0;
+    left += probabilities[i];
+  }
+  for (double& p : probabilities) p /= left;
+  return probabilities;
+}
+
+std::vector<double> cumulated(const std::vector<double>& probabilities) {
+  std::vector<double> ends(probabilities.size());
+  std::partial_sum(probabilities.begin(), probabilities.end(), ends.begin());
+  return ends;
+}
+
 /// How often each token is drawn at `draws` positions.
 std::vector<int> histogram(const SamplingOptions& options, const std::vector<float>& logits, int draws) {
   Sampler sampler(options);
@@ -32,6 +75,48 @@ std::vector<int> histogram(const SamplingOptions& options, const std::vector<flo
 }
 
 }  // namespace
+
+TEST_CASE(
+    "a draw from a whole vocabulary ends where the probabilities in front of it reach the random number",
+    "[model]") {
+  for (const std::size_t vocab : {5, 128, 129, 1000, 50'257}) {
+    const std::vector<float> logits = some_logits(vocab);
+    SamplingOptions options = plain();
+    options.temperature = 0.7F;
+    options.seed = vocab;
+    const std::vector<double> ends = cumulated(probabilities_of(options, logits));
+    Sampler sampler(options);
+    for (std::uint64_t position = 0; position < 300; ++position) {
+      const auto token = static_cast<std::size_t>(*sampler.sample(logits, position));
+      const double number = uniform_at(options.seed, position);
+      constexpr double margin = 1e-6;  // the weights are of single precision
+      CHECK(number <= ends[token] + margin);
+      CHECK(number >= (token == 0 ? 0 : ends[token - 1]) - margin);
+    }
+  }
+}
+
+TEST_CASE("top-p and min-p of a whole vocabulary leave what they leave of the sorted one", "[model]") {
+  for (const float sharpness : {0.01F, 1.0F, 8.0F}) {  // few to nearly all tokens are left
+    std::vector<float> logits = some_logits(6000);
+    for (float& logit : logits) logit *= sharpness;
+    for (const auto& [top_p, min_p] : {std::pair{0.9F, 0.0F}, {1.0F, 0.02F}, {0.9F, 0.02F}, {0.5F, 0.9F}}) {
+      SamplingOptions options = plain();
+      options.top_p = top_p;
+      options.min_p = min_p;
+      options.seed = 3;
+      const std::vector<double> ends = cumulated(probabilities_of(options, logits));
+      Sampler sampler(options);
+      for (std::uint64_t position = 0; position < 50; ++position) {
+        const auto token = static_cast<std::size_t>(*sampler.sample(logits, position));
+        const double number = uniform_at(options.seed, position);
+        INFO(sharpness << " " << top_p << " " << min_p << " at " << position);
+        CHECK(number <= ends[token] + 1e-5);
+        CHECK(number >= (token == 0 ? 0 : ends[token - 1]) - 1e-5);
+      }
+    }
+  }
+}
 
 TEST_CASE("temperature 0 takes the largest logit and the lower id on a tie", "[model]") {
   SamplingOptions options;
