@@ -10,6 +10,19 @@ std::size_t count_decodes(std::span<const PendingRows> pending) {
   }));
 }
 
+std::vector<PendingRows> with_pages(std::vector<PendingRows> pending, std::size_t& pages_available) {
+  std::sort(pending.begin(), pending.end(),
+            [](const PendingRows& a, const PendingRows& b) { return a.arrival < b.arrival; });
+  std::vector<PendingRows> rest;
+  for (const PendingRows& rows : pending) {
+    if (rows.pages > pages_available) continue;
+    pages_available -= rows.pages;
+    rest.push_back(rows);
+  }
+  if (rest.size() != pending.size()) pages_available = 0;
+  return rest;
+}
+
 std::vector<PlannedRows> plan_step(std::span<const PendingRows> pending, std::size_t rows_max,
                                    bool alone_turn) {
   std::vector<const PendingRows*> order;

@@ -48,7 +48,7 @@ class BatcherState {
   void open(const OpenSequence& m) {
     end_with(self_->current_sender());
     Sequence& sequence = sequences_[m.sequence];
-    sequence.open_failed = !stepper_->open(m.sequence, m.tokens_max);
+    sequence.open_failed = !stepper_->open(m.sequence, m.promised);
     // Its generator is about to ask: waiting for it lets requests that start together step together.
     expect_answer(sequence);
   }
@@ -99,11 +99,8 @@ class BatcherState {
     ++tick_number_;
     tick_sent_ = false;
     could_run_since_.reset();
-    if (step()) {
-      schedule();
-    } else {
-      self_->quit();
-    }
+    if (!step()) return self_->quit();
+    schedule();
   }
 
  private:
@@ -142,6 +139,7 @@ class BatcherState {
   }
 
   void answered(Sequence& sequence) {
+    no_pages_ = false;  // its drafts, or all of it, may give some back
     if (!sequence.answering) return;
     --answering_;
     sequence.answering = false;
@@ -172,7 +170,7 @@ class BatcherState {
   /// Runs the next step behind the messages that are in the mailbox already, so that they can join it; while
   /// generators still answer, waits for them as long as that pays.
   void schedule() {
-    if (tick_sent_) return;
+    if (tick_sent_ || no_pages_) return;
     if (!has_work()) {
       if (answering_ == 0) last_step_end_.reset();  // idle
       return;
@@ -218,12 +216,17 @@ class BatcherState {
     for (auto& [id, sequence] : sequences_) {
       if (sequence.waiting() == 0) continue;
       reuse_prefix(id, sequence);
-      pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone});
+      pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone,
+                         stepper_->pages_missing(id, sequence.waiting())});
     }
+    // The router sees to it that what runs fits, but generators can be ahead of it.
+    std::size_t spare_pages = stepper_->pages_available();
+    pending = with_pages(std::move(pending), spare_pages);
     auto plan = plan_step(pending, budget_->rows_for(count_decodes(pending)), alone_turn_);
+    no_pages_ = plan.empty() && has_work();
     if (plan.empty()) return true;
     alone_turn_ = !alone_turn_;
-    plan_drafts(plan);
+    plan_drafts(plan, spare_pages);
 
     StepBatch batch;
     std::vector<SequenceId> sequences;
@@ -291,13 +294,16 @@ class BatcherState {
     }
   }
 
-  /// Prompts come first: only steps that are decodes alone take drafts along.
-  void plan_drafts(std::vector<PlannedRows>& plan) {
+  /// Prompts come first: only steps that are decodes alone take drafts along. Nobody is to wait for pages
+  /// that drafts took, so of `spare_pages` they leave one for every sequence.
+  void plan_drafts(std::vector<PlannedRows>& plan, std::size_t spare_pages) {
     std::vector<DraftOffer> offers;
+    spare_pages -= std::min(spare_pages, sequences_.size());
     for (const PlannedRows& rows : plan) {
       const Sequence& sequence = sequences_.at(rows.sequence);
       if (sequence.alone || sequence.waiting() != 1) return;
-      offers.push_back({sequence.drafts.size(), sequence.draft_rate});
+      offers.push_back(
+          {stepper_->affordable(rows.sequence, 1, sequence.drafts.size(), spare_pages), sequence.draft_rate});
     }
     const std::vector<std::size_t> drafts = draft_plan_.choose(offers, *budget_);
     for (std::size_t i = 0; i < plan.size(); ++i) {
@@ -309,8 +315,7 @@ class BatcherState {
   /// Skips what others have computed already. Asked until the sequence's first step, because that may be in a
   /// step that runs meanwhile.
   void reuse_prefix(SequenceId id, Sequence& sequence) {
-    if (!config_.prefix_cache || sequence.started) return;
-    if (sequence.taken != 0) return;
+    if (!config_.prefix_cache || sequence.started || sequence.taken != 0) return;
     sequence.taken = stepper_->reuse_prefix(id, sequence.tokens);
     sequence.cached_tokens = static_cast<std::uint32_t>(sequence.taken);
   }
@@ -366,6 +371,7 @@ class BatcherState {
   bool tick_sent_ = false;                    // the next step's tick is in the mailbox
   std::optional<TimePoint> could_run_since_;  // the next step
   std::optional<TimePoint> timer_due_;        // when it is to be looked at whether it waits longer
+  bool no_pages_ = false;  // for anything that was asked for: there is no step before others give some back
   bool alone_turn_ = true;
   std::optional<TimePoint> last_step_end_;  // unless there was nothing to do since
   bool watched_ = false;                    // the router's end ends this

@@ -85,6 +85,7 @@ EngineStats Counters::stats() const {
   stats.requests_running = requests_running;
   stats.generators = generators;
   stats.preemptions = preemptions;
+  stats.evictions = evictions;
   stats.replays = replays;
   stats.restarts = restarts;
   stats.reader_stalls = reader_stalls;

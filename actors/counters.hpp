@@ -62,6 +62,7 @@ struct Counters {
   std::atomic<std::uint32_t> queue_retry_ms{0};
   std::atomic<std::uint32_t> generators{0};
   Counter preemptions{0};
+  Counter evictions{0};  // of them, those for want of KV pages
   Counter replays{0};
   Counter restarts{0};
   Counter reader_stalls{0};

@@ -70,6 +70,11 @@ std::uint32_t FlightBoard::tokens_left(const Flight& flight) const {
   return tokens_max(flight) - static_cast<std::uint32_t>(std::min<std::size_t>(used, tokens_max(flight)));
 }
 
+KvNeed FlightBoard::need(const Flight& flight) const {
+  return {flight.submission.work->prompt.size() + flight.emitted.size(), tokens_max(flight),
+          flight.evictions};
+}
+
 Flight* FlightBoard::admit(Submission& submission, TimePoint now) {
   const TimePoint deadline = submission.deadline.value_or(now + undated_horizon);
   if (!queue_.push(queued(submission, next_id_, deadline))) return nullptr;
@@ -110,9 +115,11 @@ Flight* FlightBoard::current(RequestId id, std::uint32_t epoch) {
 }
 
 Flight* FlightBoard::next() {
-  if (!interrupted_.empty()) return find(interrupted_.front());
-  const auto id = queue_.peek();
-  return id ? find(*id) : nullptr;
+  return find(next_id());  // there is none with id 0
+}
+
+RequestId FlightBoard::next_id() const {
+  return interrupted_.empty() ? queue_.peek().value_or(0) : interrupted_.front();
 }
 
 void FlightBoard::start_next() {
@@ -143,17 +150,33 @@ void FlightBoard::wait_in_queue(Flight& flight) {
   queue_.put_back(queued(flight.submission, flight.id, {}), flight.seniority);
 }
 
+Runner FlightBoard::runner(RequestId id) const {
+  const Flight& runs = flights_.at(id);
+  return {id,
+          runs.submission.client_key,
+          runs.submission.priority,
+          runs.seniority,
+          runs.served() >= served_min || runs.paused(),
+          runs.paused()};
+}
+
 std::optional<std::vector<RequestId>> FlightBoard::who_makes_way_for(const Flight& flight,
                                                                      const EnoughMakeWay& enough) const {
   if (enough({})) return std::vector<RequestId>();
   std::vector<Runner> runners;
   runners.reserve(running_.size());
+  for (const RequestId id : running_) runners.push_back(runner(id));
+  auto they = who_makes_way(flight.submission.client_key, flight.submission.priority, runners, enough);
+  if (!they && flight.evictions != 0 && !flight.paused()) they = who_makes_way_for_evicted(runners, enough);
+  return they;
+}
+
+Flight& FlightBoard::who_makes_way_on(ReplicaIndex replica) {
+  std::vector<Runner> runners;
   for (const RequestId id : running_) {
-    const Flight& runs = flights_.at(id);
-    runners.push_back({id, runs.submission.client_key, runs.submission.priority, runs.seniority,
-                       runs.served() >= served_min || runs.paused()});
+    if (flights_.at(id).runs_on(replica)) runners.push_back(runner(id));
   }
-  return who_makes_way(flight.submission.client_key, flight.submission.priority, runners, enough);
+  return flights_.at(who_is_evicted(runners));
 }
 
 void FlightBoard::served_token(const Flight& flight) {

@@ -28,6 +28,7 @@ struct Flight {
   std::size_t emitted_before = 0;  ///< tokens that it had when it was last started
   std::optional<std::uint32_t> cached_tokens;  ///< of the prompt, when it was evaluated first
   std::uint32_t replays = 0;                   ///< after generators or batchers died
+  std::uint32_t evictions = 0;                 ///< how often there were no KV pages for it to go on
   bool alone = false;                          ///< the step of its next token failed once
   bool queued = true;                          ///< in the queue; else it runs, or a fault interrupted it
   GeneratorActor generator;                    ///< null while it waits
@@ -71,6 +72,9 @@ class FlightBoard {
   /// Of them, those that the answer may still get.
   std::uint32_t tokens_left(const Flight& flight) const;
 
+  /// What it needs of a KV cache.
+  KvNeed need(const Flight& flight) const;
+
   /// Takes a request in and lets it wait; nullptr, and `submission` is as it was, when the queue is full.
   Flight* admit(Submission& submission, TimePoint now);
 
@@ -87,6 +91,8 @@ class FlightBoard {
 
   /// The one to run next: those that were interrupted first, then the queue's order. Null when none waits.
   Flight* next();
+  /// Its id; 0 when none waits.
+  RequestId next_id() const;
   /// Takes what next() returned from those that wait. Fairness counts its prompt when it starts first.
   void start_next();
   /// It was served a token.
@@ -127,11 +133,15 @@ class FlightBoard {
   std::optional<std::vector<RequestId>> who_makes_way_for(const Flight& flight,
                                                           const EnoughMakeWay& enough) const;
 
+  /// The one of a replica's that has to make way because there are no KV pages for all of them to go on.
+  Flight& who_makes_way_on(ReplicaIndex replica);
+
   bool empty() const noexcept { return flights_.empty(); }
   std::size_t waiting() const noexcept { return queue_.requests() + interrupted_.size(); }
   std::size_t running() const noexcept { return running_.size(); }
 
  private:
+  Runner runner(RequestId id) const;
   QueuedRequest queued(const Submission& submission, RequestId id, TimePoint deadline) const;
 
   RequestId next_id_ = 1;

@@ -95,7 +95,7 @@ using RouterActor = caf::typed_actor<caf::replies_to<Submission>::with<Admission
 
 struct OpenSequence {
   SequenceId sequence = 0;
-  std::uint32_t tokens_max = 0;
+  std::size_t promised = 0;  ///< positions that there are pages for, whatever others take
 };
 
 struct CloseSequence {
@@ -104,7 +104,8 @@ struct CloseSequence {
 
 /// Runs `tokens` behind the first `length` positions of the sequence, and behind a single one as many of the
 /// `drafts`, guesses at what follows it, as are worth it. Answers the sender with LogitsRows or a
-/// StepFailure. An ask for a sequence that is not open is dropped: its request was taken away meanwhile.
+/// StepFailure. An ask for a sequence that is not open is dropped: its request was taken away meanwhile. One
+/// for which there are no KV pages waits until there are.
 struct Ask {
   SequenceId sequence = 0;
   std::size_t length = 0;     ///< drafts that the sequence holds beyond this were wrong, and are taken back

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "actors/page_ledger.hpp"
 #include "troupe/options.hpp"
 #include "troupe/tokenizer.hpp"
 
@@ -19,8 +20,9 @@ using ReplicaIndex = std::uint32_t;
 
 /// What a running request holds of a replica.
 struct Berth {
+  std::uint64_t request = 0;
   ReplicaIndex replica = 0;
-  std::size_t pages = 0;     ///< of its KV cache, reserved
+  std::size_t promised = 0;  ///< positions of its KV cache, from the start on
   std::uint64_t tokens = 0;  ///< of prompt and answer that may still have to be computed
 };
 
@@ -54,21 +56,23 @@ std::unique_ptr<RoutingPolicy> make_routing_policy(Routing routing, std::size_t 
 /// Gives out berths. One owner, the router.
 class Placement {
  public:
-  /// `pages_max`: of each replica's KV cache.
-  Placement(Routing routing, std::size_t replicas, std::size_t pages_max)
+  /// `pages_max`: of each replica's KV cache; `overcommit`: see page_ledger.hpp.
+  Placement(Routing routing, std::size_t replicas, std::size_t pages_max, bool overcommit)
       : policy_(make_routing_policy(routing, replicas, pages_max)),
-        loads_(replicas),
-        pages_max_(pages_max) {}
+        loads_(replicas, Load{PageLedger(pages_max, overcommit)}) {}
 
-  /// A berth for a request that may take so many pages and tokens, on one of the replicas that are `up`;
-  /// nullopt when none of them has the pages.
-  std::optional<Berth> take(std::span<const ReplicaIndex> up, const Text& text, std::size_t pages,
-                            std::uint64_t tokens);
-  /// Whether take() would find one if those that are `gone` were given back.
-  bool has_room(std::span<const ReplicaIndex> up, std::size_t pages, std::span<const Berth> gone) const;
-  /// Of the request's tokens, `tokens` may still have to be computed.
-  void still_open(Berth& berth, std::uint64_t tokens);
+  /// A berth for a request, on one of the replicas that are `up`; nullopt when none of them has the pages.
+  std::optional<Berth> take(std::span<const ReplicaIndex> up, std::uint64_t request, const Text& text,
+                            const KvNeed& need);
+  /// Whether take() would find one if the requests that are `gone` had given theirs back.
+  bool has_room(std::span<const ReplicaIndex> up, const KvNeed& need,
+                std::span<const std::uint64_t> gone) const;
+  /// The request got a token more; of its tokens, `left` may still have to be computed.
+  void got_token(Berth& berth, std::uint64_t left);
   void give_back(const Berth& berth);
+
+  /// A replica whose requests need more pages than it has: one of them has to give its berth back.
+  std::optional<ReplicaIndex> overdrawn() const;
   /// All of `text` is in the KV cache of the berth's replica.
   void computed(const Berth& berth, const Text& text) { policy_->computes(berth.replica, text); }
   /// The replica has another batcher, whose KV cache is empty.
@@ -79,14 +83,13 @@ class Placement {
 
  private:
   struct Load {
+    PageLedger pages;
     std::size_t requests = 0;
-    std::size_t pages = 0;
     std::uint64_t tokens = 0;
   };
 
   std::unique_ptr<RoutingPolicy> policy_;
   std::vector<Load> loads_;  // by replica
-  std::size_t pages_max_;
 };
 
 }  // namespace troupe

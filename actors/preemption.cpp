@@ -1,6 +1,7 @@
 #include "actors/preemption.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <tuple>
 
@@ -31,6 +32,28 @@ std::optional<std::vector<std::uint64_t>> who_makes_way(std::string_view client_
     candidates.erase(next);
   }
   return gone;
+}
+
+std::optional<std::vector<std::uint64_t>> who_makes_way_for_evicted(const std::vector<Runner>& runners,
+                                                                    const EnoughMakeWay& enough) {
+  std::vector<Runner> paused;
+  std::copy_if(runners.begin(), runners.end(), std::back_inserter(paused),
+               [](const Runner& runner) { return runner.paused; });
+  std::sort(paused.begin(), paused.end(),
+            [](const Runner& a, const Runner& b) { return a.seniority > b.seniority; });
+  std::vector<std::uint64_t> gone;
+  for (const Runner& runner : paused) {
+    gone.push_back(runner.id);
+    if (enough(gone)) return gone;
+  }
+  return std::nullopt;
+}
+
+std::uint64_t who_is_evicted(const std::vector<Runner>& runners) {
+  const auto before = [](const Runner& a, const Runner& b) {
+    return std::tuple(a.paused, a.seniority) < std::tuple(b.paused, b.seniority);
+  };
+  return std::max_element(runners.begin(), runners.end(), before)->id;
 }
 
 }  // namespace troupe

@@ -19,6 +19,7 @@ struct Runner {
   Priority priority = Priority::normal;
   std::uint64_t seniority = 0;  ///< the larger, the later it was started first
   bool may_go = false;          ///< it has had served_min tokens since its start, or waits for its reader
+  bool paused = false;          ///< it waits for its reader
 };
 
 /// Tokens that a request gets at least before its place is taken back: what they cost is about what a replay
@@ -36,5 +37,15 @@ using EnoughMakeWay = std::function<bool(const std::vector<std::uint64_t>& they)
 std::optional<std::vector<std::uint64_t>> who_makes_way(std::string_view client_key, Priority priority,
                                                         const std::vector<Runner>& runners,
                                                         const EnoughMakeWay& enough);
+
+/// The same for a request that was evicted before: so that an answer that has begun does not stand still for
+/// the readers of others, runners that wait for theirs make way, the youngest first.
+std::optional<std::vector<std::uint64_t>> who_makes_way_for_evicted(const std::vector<Runner>& runners,
+                                                                    const EnoughMakeWay& enough);
+
+/// The one of those that share a KV cache that makes way when they need more memory than there is: of those
+/// that wait for their readers the youngest, without any the youngest of all. So the oldest that gets on
+/// stays to its end. There must be one.
+std::uint64_t who_is_evicted(const std::vector<Runner>& runners);
 
 }  // namespace troupe

@@ -16,7 +16,6 @@
 #include "actors/wake_timer.hpp"
 #include "base/check.hpp"
 #include "base/log.hpp"
-#include "model/kv_cache.hpp"
 
 namespace troupe {
 namespace {
@@ -43,7 +42,7 @@ class RouterState {
     flights_.emplace(o.queue_requests_max, o.queue_tokens_max, o.context_tokens);
     accounts_.emplace(config_.counters);
     faults_.emplace(o);
-    placement_.emplace(o.routing, o.replicas, config_.kv_pages_max);
+    placement_.emplace(o.routing, o.replicas, config_.kv_pages_max, o.kv_overcommit);
     const auto monitored = [this](auto spawn) {
       return [this, spawn](const auto&... arguments) {
         auto actor = spawn(arguments...);
@@ -66,8 +65,7 @@ class RouterState {
     const TimePoint now = this->now();
     if (m.deadline && *m.deadline <= now)
       return refuse({Errc::deadline, "the deadline has passed already", 0});
-    const EngineOptions& o = config_.options;
-    const Status valid = validate(m, *config_.model, o.context_tokens, config_.kv_pages_max);
+    const Status valid = validate(m, *config_.model, config_.options.context_tokens, config_.kv_pages_max);
     if (!valid) return refuse(valid.error());
     const Flight* flight = flights_->admit(m, now);
     if (flight == nullptr) return refuse(flights_->queue_full(*m.work));
@@ -92,7 +90,8 @@ class RouterState {
       flights_->reader_back(*flight);
       set_timer();
     }
-    if (flight->generator) self_->send(flight->generator, Credit{m.request, flight->epoch, m.tokens});
+    if (!flight->generator) return dispatch();  // it may go on now where others wait for their readers
+    self_->send(flight->generator, Credit{m.request, flight->epoch, m.tokens});
   }
 
   caf::typed_response_promise<Drained> drain(const Drain& m) {
@@ -122,7 +121,7 @@ class RouterState {
       accounts_->token(*flight, now());
       flights_->served_token(*flight);
       flight->emitted.push_back(m.event.token);
-      placement_->still_open(flight->berth, flights_->tokens_left(*flight));
+      placement_->got_token(flight->berth, flights_->tokens_left(*flight));
       flight->alone = false;  // past the step that it was suspected of breaking
       if (flight->paused() && !flight->reader_due) {
         flights_->await_reader(*flight, faults_->reader_due(now()));
@@ -131,9 +130,9 @@ class RouterState {
     }
     self_->send(flight->submission.sink, flight->token(std::move(m.event)));
     // What was served changes who is next, and whose place may be taken back for that.
-    const Flight* next = flights_->next();
+    const RequestId next = flights_->next_id();
     const bool may_go = flight->served() == served_min || flight->paused();
-    if (next != nullptr && (may_go || next->id != kept_waiting_)) dispatch();
+    if (evict() || (next != 0 && (may_go || next != kept_waiting_))) dispatch();
   }
 
   void ended(const Ended& m) {
@@ -188,22 +187,17 @@ class RouterState {
   /// places than others, they make way.
   void dispatch() {
     crew_->keep_generators(now());
-    while (true) {
-      Flight* flight = flights_->next();
-      if (flight == nullptr) break;
-      const std::uint32_t tokens = flights_->tokens_max(*flight);
-      const std::size_t pages = KvCache::pages_for(tokens);
+    for (Flight* flight = flights_->next(); flight != nullptr; flight = flights_->next()) {
+      const KvNeed need = flights_->need(*flight);
       const std::vector<ReplicaIndex> up = crew_->up();
       const auto they = flights_->who_makes_way_for(*flight, [&](const std::vector<RequestId>& gone) {
-        std::vector<Berth> left;
-        for (const RequestId id : gone) left.push_back(flights_->find(id)->berth);
-        return crew_->generator_available(now(), gone.size()) && placement_->has_room(up, pages, left);
+        return crew_->generator_available(now(), gone.size()) && placement_->has_room(up, need, gone);
       });
       kept_waiting_ = flight->id;
       if (!they) break;
       flights_->start_next();
       for (const RequestId id : *they) preempt(*flights_->find(id));
-      flight->berth = placement_->take(up, flight->text(), pages, tokens).value();
+      flight->berth = placement_->take(up, flight->id, flight->text(), need).value();
       assign(*flight);
     }
     accounts_->now_are(*flights_, *placement_, draining_);
@@ -214,7 +208,7 @@ class RouterState {
     flight.sequence = next_sequence_++;
     accounts_->assigned(flight, now());
     const BatcherActor& batcher = crew_->batcher(flight.berth.replica);
-    self_->send(batcher, OpenSequence{flight.sequence, flights_->tokens_max(flight)});
+    self_->send(batcher, OpenSequence{flight.sequence, flight.berth.promised});
     self_->send(flight.generator, flight.assignment(batcher));
   }
 
@@ -239,6 +233,17 @@ class RouterState {
     release(flight, GeneratorIs::busy);
     accounts_->preempted();
     flights_->wait_in_queue(flight);
+  }
+
+  /// Where requests have grown beyond the KV cache, lets some make way. Whether there were any.
+  bool evict() {
+    if (!placement_->overdrawn()) return false;
+    while (const auto full = placement_->overdrawn()) {
+      Flight& flight = flights_->who_makes_way_on(*full);
+      accounts_->evicted(flight);
+      preempt(flight);
+    }
+    return true;
   }
 
   /// Ends it with the error that the fault comes to, or lets it wait for another generator.

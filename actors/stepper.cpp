@@ -4,6 +4,15 @@
 #include <vector>
 
 namespace troupe {
+
+std::size_t Stepper::affordable(SequenceId id, std::size_t tokens, std::size_t more,
+                                std::size_t& pages) const {
+  const std::size_t theirs = pages_missing(id, tokens);
+  while (pages_missing(id, tokens + more) - theirs > pages) --more;
+  pages -= pages_missing(id, tokens + more) - theirs;
+  return more;
+}
+
 namespace {
 
 /// Hands out logits blocks and takes them back when their last reader lets go, on whatever thread that is: a
@@ -47,7 +56,7 @@ class ModelStepper final : public Stepper {
         cache_(model_->parts().config, kv_type, pages_max),
         forward_(model_->parts(), cache_, pool_, context_tokens) {}
 
-  bool open(SequenceId id, std::size_t tokens_max) override { return cache_.open(id, tokens_max); }
+  bool open(SequenceId id, std::size_t promised) override { return cache_.open(id, promised); }
   void close(SequenceId id) override { cache_.close(id); }
   std::size_t length(SequenceId id) const override { return cache_.length(id); }
   void truncate(SequenceId id, std::size_t length) override { cache_.truncate(id, length); }
@@ -56,6 +65,10 @@ class ModelStepper final : public Stepper {
   }
   void remember(SequenceId id, std::span<const Token> tokens) override { cache_.remember(id, tokens); }
   std::size_t pages_used() const override { return cache_.pages_used(); }
+  std::size_t pages_missing(SequenceId id, std::size_t tokens) const override {
+    return cache_.pages_missing(id, tokens);
+  }
+  std::size_t pages_available() const override { return cache_.pages_available(); }
 
   std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override {
     auto logits = logits_->take();

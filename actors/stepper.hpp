@@ -16,8 +16,8 @@ class Stepper {
  public:
   virtual ~Stepper() = default;
 
-  /// Reserves a sequence of at most tokens_max positions; false when the memory for it is not there.
-  virtual bool open(SequenceId id, std::size_t tokens_max) = 0;
+  /// Starts a sequence and promises it memory for so many positions; false when that is not there.
+  virtual bool open(SequenceId id, std::size_t promised) = 0;
   /// Frees the sequence at once; unknown ids are ignored.
   virtual void close(SequenceId id) = 0;
   virtual std::size_t length(SequenceId id) const = 0;
@@ -34,6 +34,14 @@ class Stepper {
   virtual std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) = 0;
 
   virtual std::size_t pages_used() const = 0;
+
+  /// Pages that `tokens` more of the sequence take of those that are available: run() must not be asked for
+  /// more than there are.
+  virtual std::size_t pages_missing(SequenceId id, std::size_t tokens) const = 0;
+  virtual std::size_t pages_available() const = 0;
+  /// How many of `more` tokens behind the sequence's next `tokens` take no more than `pages` besides theirs;
+  /// takes off `pages` what they do.
+  std::size_t affordable(SequenceId id, std::size_t tokens, std::size_t more, std::size_t& pages) const;
 };
 
 /// The real one: one model, its KV cache and kernel threads; no sequence has more than `context_tokens`.

@@ -47,7 +47,8 @@ constexpr std::string_view notes =
     "--json prints {\"runs\":[…]}; each run has concurrency (null in an open loop), rate_per_s (null in a "
     "closed one), requests, completed, failed, refused, cancelled, duration_s, requests_per_s, tokens_per_s; "
     "queue_ms, ttft_ms, inter_token_ms, e2e_ms and refusal_ms with min, mean, p50, p95, p99 and max each; "
-    "steps with count, mean_ms and between_ms; resident_mib with warm and max; and keys, a list with key, "
+    "steps with count, mean_ms and between_ms; evictions, how often a request made way because the KV cache "
+    "was full; resident_mib with warm and max; and keys, a list with key, "
     "clients, tokens and share.";
 
 constexpr std::uint32_t clients_max = 4096;
@@ -163,7 +164,7 @@ void declare(CommandLine& command_line, BenchFlags& flags) {
                         return {};
                       });
   flags.engine.declare(command_line);
-  flags.engine.declare_kv_bytes(command_line);
+  flags.engine.declare_kv_memory(command_line);
   flags.engine.declare_draft_tokens(command_line);
   flags.engine.declare_replicas(command_line);
   command_line.whole("--pool", "generators at once; default: the most clients of a --concurrency, else 8", 1,

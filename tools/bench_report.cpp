@@ -61,8 +61,8 @@ std::string json_run(const BenchRun& run) {
       ",\"inter_token_ms\":" + json_spread(load.inter_token_ms) + ",\"e2e_ms\":" + json_spread(load.e2e_ms) +
       ",\"refusal_ms\":" + json_spread(load.refusal_ms) + ",\"steps\":{\"count\":" + count(load.steps) +
       ",\"mean_ms\":" + fixed_decimals(step_ms(load), 4) +
-      ",\"between_ms\":" + fixed_decimals(between_ms(load), 4) +
-      "},\"resident_mib\":{\"warm\":" + fixed_decimals(mib(load.resident_bytes_warm), 2) +
+      ",\"between_ms\":" + fixed_decimals(between_ms(load), 4) + "},\"evictions\":" + count(load.evictions) +
+      ",\"resident_mib\":{\"warm\":" + fixed_decimals(mib(load.resident_bytes_warm), 2) +
       ",\"max\":" + fixed_decimals(mib(load.resident_bytes_max), 2) + "},\"keys\":[";
   for (std::size_t i = 0; i < run.keys.size(); ++i) {
     out += (i == 0 ? "{\"key\":" : ",{\"key\":") + json_quoted(run.keys[i].name) +
@@ -185,6 +185,8 @@ std::string bench_text(const BenchRun& run) {
            fixed_decimals(100 * load.between_steps_s / (load.between_steps_s + load.step_s), 1) +
            " % of the time\n";
   }
+  if (load.evictions != 0)
+    out += "  KV cache: full, so that requests made way " + std::to_string(load.evictions) + " times\n";
   if (load.resident_bytes_warm != 0) {
     out += "  memory: " + fixed_decimals(mib(load.resident_bytes_warm), 1) +
            " MiB resident after a quarter of it, at most " + fixed_decimals(mib(load.resident_bytes_max), 1) +

@@ -51,7 +51,7 @@ void declare(CommandLine& command_line, ChatFlags& flags) {
   command_line.flag("--stats", "a line of statistics after each answer", flags.stats);
   flags.answer.declare(command_line, "answer number i, from 0, uses N + i; default: another each time");
   flags.engine.declare(command_line);
-  flags.engine.declare_kv_bytes(command_line);
+  flags.engine.declare_kv_memory(command_line);
   flags.engine.declare_prefix_cache(command_line);
   flags.engine.declare_draft_tokens(command_line);
 }

@@ -73,7 +73,7 @@ void EngineFlags::declare(CommandLine& command_line, const std::string& context_
   declare_kv_type(command_line);
 }
 
-void EngineFlags::declare_kv_bytes(CommandLine& command_line) {
+void EngineFlags::declare_kv_memory(CommandLine& command_line) {
   command_line.option(
       "--kv-bytes", "N",
       "memory of the KV cache, with K, M or G for powers of 1024; default: what the requests in "
@@ -82,6 +82,10 @@ void EngineFlags::declare_kv_bytes(CommandLine& command_line) {
         TROUPE_TRY(options.kv_bytes_max, parse_bytes(what, value));
         return {};
       });
+  command_line.flag("--no-kv-overcommit",
+                    "start a request only when the KV cache has room for the longest answer that it may get, "
+                    "so that none has to make way when others grow",
+                    [this] { options.kv_overcommit = false; });
 }
 
 void EngineFlags::declare_threads(CommandLine& command_line) {

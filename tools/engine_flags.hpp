@@ -16,8 +16,9 @@ struct EngineFlags {
   void declare(CommandLine& command_line, const std::string& context_help = {});
   void declare_threads(CommandLine& command_line);
   void declare_kv_type(CommandLine& command_line);
-  // --kv-bytes, --no-prefix-cache and --draft-tokens, where requests run through an engine:
-  void declare_kv_bytes(CommandLine& command_line);
+  // --kv-bytes and --no-kv-overcommit, --no-prefix-cache, --draft-tokens, where requests run through an
+  // engine:
+  void declare_kv_memory(CommandLine& command_line);
   void declare_prefix_cache(CommandLine& command_line);
   void declare_draft_tokens(CommandLine& command_line);
   /// --replicas, --routing and --pool-shape, where many do.

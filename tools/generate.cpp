@@ -93,7 +93,7 @@ void declare(CommandLine& command_line, GenerateFlags& flags) {
   flags.model.declare_chat_template(command_line);
   flags.answer.declare(command_line, "prompt number i, from 0, uses N + i; default 0");
   flags.engine.declare(command_line);
-  flags.engine.declare_kv_bytes(command_line);
+  flags.engine.declare_kv_memory(command_line);
   flags.engine.declare_prefix_cache(command_line);
   flags.engine.declare_draft_tokens(command_line);
   flags.engine.declare_replicas(command_line);

@@ -156,6 +156,7 @@ class LoadMeter {
     result_.steps = after.steps - before_.steps;
     result_.step_s = after.step_seconds - before_.step_seconds;
     result_.between_steps_s = after.step_gap_seconds - before_.step_gap_seconds;
+    result_.evictions = after.evictions - before_.evictions;
     auto to = std::min(last_end_, until_);
     if (stop_requested()) {
       to = std::min(Clock::now(), until_);

@@ -61,9 +61,10 @@ struct LoadResult {
   std::vector<float> inter_token_ms;  ///< one of each token after the first
   std::vector<float> refusal_ms;      ///< one of each refusal: how long it took to be told
 
-  std::uint64_t steps = 0;     ///< forward passes until the last end
-  double step_s = 0;           ///< spent in them
-  double between_steps_s = 0;  ///< spent between them while requests ran
+  std::uint64_t steps = 0;      ///< forward passes until the last end
+  double step_s = 0;            ///< spent in them
+  double between_steps_s = 0;   ///< spent between them while requests ran
+  std::uint64_t evictions = 0;  ///< times that a request made way because the KV cache was full
 
   /// Resident memory when a quarter of the requests or time was over, and the most since then. 0: not known.
   std::uint64_t resident_bytes_warm = 0;

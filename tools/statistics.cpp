@@ -41,6 +41,10 @@ std::string describe_engine(const EngineStats& stats) {
                                  ? std::string()
                                  : "engine: " + std::to_string(stats.draft_tokens_accepted) + " of " +
                                        counted(stats.draft_tokens, "guessed token") + " accepted\n";
+  const std::string evictions = stats.evictions == 0
+                                    ? std::string()
+                                    : "engine: requests made way " + counted(stats.evictions, "time") +
+                                          " because the KV cache was full\n";
   return "engine: " + counted(stats.requests_admitted, "request") + ", " +
          std::to_string(stats.prompt_tokens) + " prompt + " + std::to_string(stats.completion_tokens) +
          " answer tokens, " + counted(stats.generators, "generator") +
@@ -48,7 +52,7 @@ std::string describe_engine(const EngineStats& stats) {
          fixed_decimals(static_cast<double>(stats.step_rows) / steps, 2) + " rows and " +
          fixed_decimals(stats.step_seconds * 1000 / steps, 3) + " ms on average, KV pages " + "at most " +
          std::to_string(stats.kv_pages_peak) + " of " + std::to_string(stats.kv_pages_total) + " in use\n" +
-         drafts;
+         evictions + drafts;
 }
 
 }  // namespace troupe::tools

@@ -24,6 +24,7 @@ struct EngineStats {
   std::uint32_t requests_running = 0;  ///< holding a generator now
   std::uint32_t generators = 0;        ///< alive now and not told to quit, idle ones included
   std::uint64_t preemptions = 0;       ///< requests that had to make way for others, and wait again
+  std::uint64_t evictions = 0;         ///< of them, those because the KV cache was full: see kv_overcommit
   std::uint64_t replays = 0;           ///< requests resumed after a fault
   std::uint64_t restarts = 0;          ///< generators and batchers restarted after a fault
   std::uint64_t reader_stalls = 0;     ///< streams ended because their readers stopped reading

@@ -102,6 +102,14 @@ struct EngineOptions {
   std::uint64_t kv_bytes_max = 0;
   KvPrecision kv_precision = KvPrecision::automatic;
 
+  /// Requests take memory of the KV cache as they grow, so more of them run at once than could all reach
+  /// their max_tokens: few do. When the cache gets full nevertheless, one waits again, and is later replayed
+  /// up to where it was: its reader sees a pause, and the same tokens. It is one that waits for its reader,
+  /// or else the one that was started last. Off: each has memory for all that it may get from its start on,
+  /// and none is interrupted for want of it; for loads whose answers mostly reach their max_tokens and are
+  /// not to pause. Changes no bits.
+  bool kv_overcommit = true;
+
   /// Keep what was computed for the beginnings of prompts and answers as long as the KV cache has room that
   /// nobody needs, for requests that begin with the same tokens: the next turn of a chat, a shared system
   /// prompt. Changes no bits. What is kept longest without use goes first.

@@ -82,6 +82,7 @@ std::string to_json(const Metrics& metrics) {
       {"replicas", json_replicas(metrics.replicas)},
       {"generators", s.generators},
       {"preemptions", s.preemptions},
+      {"evictions", s.evictions},
       {"replays", s.replays},
       {"restarts", s.restarts},
       {"reader_stalls", s.reader_stalls},

@@ -132,6 +132,7 @@ std::string to_prometheus(const Metrics& metrics) {
   out.counter("prefix_cache_hits_total", "Prompt tokens that the prefix cache had.", s.prompt_tokens_reused);
   out.counter("num_preemptions_total", "Times that a running request had to make way for others.",
               s.preemptions);
+  out.counter("num_evictions_total", "Of the preemptions, those because the KV cache was full.", s.evictions);
   out.counter("spec_decode_num_draft_tokens_total", "Guessed tokens that were computed.", s.draft_tokens);
   out.counter("spec_decode_num_accepted_tokens_total", "Guessed tokens that were right.",
               s.draft_tokens_accepted);

@@ -1,5 +1,6 @@
 #include "model/kv_cache.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.hpp"
@@ -28,19 +29,19 @@ std::size_t KvCache::page_bytes(const ModelConfig& config, KvType type) noexcept
   return 2 * config.layers * page_part_bytes(config.kv_heads, config.head_dim, type);
 }
 
-bool KvCache::open(SequenceId id, std::size_t tokens_max) {
+bool KvCache::open(SequenceId id, std::size_t promised) {
   TROUPE_CHECK(!contains(id));
-  const std::size_t pages = pages_for(tokens_max);
+  const std::size_t pages = pages_for(promised);
   if (pages > pages_available()) return false;
-  reserved_ += pages;
-  sequences_[id].pages_max = pages;
+  promised_ += pages;
+  sequences_[id].pages_promised = pages;
   return true;
 }
 
-bool KvCache::fork(SequenceId id, SequenceId parent, std::size_t tokens, std::size_t tokens_max) {
-  TROUPE_CHECK(!contains(id) && tokens <= length(parent) && tokens <= tokens_max);
+bool KvCache::fork(SequenceId id, SequenceId parent, std::size_t tokens, std::size_t promised) {
+  TROUPE_CHECK(!contains(id) && tokens <= length(parent) && tokens <= promised);
   const std::size_t shared = tokens / page_tokens;
-  const std::size_t pages = pages_for(tokens_max);
+  const std::size_t pages = pages_for(promised);
   if (pages - shared > pages_available()) return false;
 
   // Memory is taken before anything is counted: when there is none left, nothing has happened.
@@ -48,7 +49,7 @@ bool KvCache::fork(SequenceId id, SequenceId parent, std::size_t tokens, std::si
   const bool copies = tokens % page_tokens != 0;
   if (copies) reserve_page();
   Sequence sequence;
-  sequence.pages_max = pages;
+  sequence.pages_promised = pages;
   sequence.length = tokens;
   sequence.forked = true;
   sequence.page_ids.assign(source.page_ids.begin(),
@@ -58,7 +59,7 @@ bool KvCache::fork(SequenceId id, SequenceId parent, std::size_t tokens, std::si
   const std::byte* partial = copies ? source.addresses[shared] : nullptr;
   Sequence& fresh = sequences_.emplace(id, std::move(sequence)).first->second;
   for (const std::uint32_t page : fresh.page_ids) hold(page);
-  reserved_ += pages - shared;
+  promised_ += pages - shared;
   if (copies) {
     take_page(fresh);
     std::memcpy(fresh.addresses.back(), partial, page_bytes_);
@@ -72,14 +73,14 @@ void KvCache::close(SequenceId id) {
   // From the end: of what nobody holds, the beginnings of texts are to be kept longest.
   const auto& pages = found->second.page_ids;
   for (auto page = pages.rbegin(); page != pages.rend(); ++page) let_go(*page);
-  reserved_ -= found->second.pages_max - found->second.page_ids.size();
+  promised_ -= promised_left(found->second);
   sequences_.erase(found);
 }
 
 void KvCache::append(SequenceId id, std::size_t count) {
   Sequence& sequence = at(id);
+  TROUPE_CHECK(pages_missing(id, count) <= pages_available());
   const std::size_t needed = pages_for(sequence.length + count);
-  TROUPE_CHECK(needed <= sequence.pages_max);
   while (sequence.page_ids.size() < needed) take_page(sequence);
   sequence.length += count;
 }
@@ -90,28 +91,38 @@ void KvCache::truncate(SequenceId id, std::size_t length) {
   while (sequence.page_ids.size() > pages_for(length)) {
     TROUPE_CHECK(pages_[sequence.page_ids.back()].sequences == 1);
     let_go(sequence.page_ids.back());
-    ++reserved_;
     sequence.page_ids.pop_back();
     sequence.addresses.pop_back();
+    if (promised_left(sequence) != 0) ++promised_;
   }
   // The next position is written into this one.
   TROUPE_CHECK(length % page_tokens == 0 || pages_[sequence.page_ids.back()].sequences == 1);
   sequence.length = length;
 }
 
+std::size_t KvCache::pages_missing(SequenceId id, std::size_t count) const {
+  const Sequence& sequence = at(id);
+  const std::size_t needed = pages_for(sequence.length + count);
+  const std::size_t had = sequence.page_ids.size() + promised_left(sequence);
+  return needed > had ? needed - had : 0;
+}
+
 std::size_t KvCache::reuse_prefix(SequenceId id, std::span<const Token> tokens) {
   Sequence& sequence = at(id);
   TROUPE_CHECK(sequence.length == 0 && sequence.page_ids.empty());
-  while (tokens.size() - sequence.length > page_tokens && sequence.page_ids.size() < sequence.pages_max) {
+  while (tokens.size() - sequence.length > page_tokens) {
     const auto page = tokens.subspan(sequence.length, page_tokens);
     const auto hit = index_.find(sequence.known, page);
     if (!hit) break;
+    // One that nobody holds is as good as free: others may have been promised it.
+    const bool promised = promised_left(sequence) != 0;
+    if (!promised && pages_[hit->page].sequences == 0 && pages_available() == 0) break;
     // What may throw comes first.
     sequence.tokens.insert(sequence.tokens.end(), page.begin(), page.end());
     sequence.addresses.push_back(pages_[hit->page].memory.data());
     sequence.page_ids.push_back(hit->page);
     hold(hit->page);
-    --reserved_;
+    if (promised) --promised_;
     sequence.length += page_tokens;
     sequence.known = hit->serial;
   }
@@ -128,6 +139,10 @@ void KvCache::remember(SequenceId id, std::span<const Token> tokens) {
     // Where others have computed the same page meanwhile theirs stays the known one; its bits are the same.
     sequence.known = index_.add(sequence.known, filled, sequence.page_ids[page]).serial;
   }
+}
+
+std::size_t KvCache::promised_left(const Sequence& sequence) {
+  return sequence.pages_promised - std::min(sequence.pages_promised, sequence.page_ids.size());
 }
 
 void KvCache::hold(std::uint32_t page) {
@@ -166,7 +181,7 @@ void KvCache::take_page(Sequence& sequence) {
   const std::uint32_t id = free_.back();
   free_.pop_back();
   hold(id);
-  --reserved_;
+  if (promised_left(sequence) != 0) --promised_;
   sequence.page_ids.push_back(id);
   sequence.addresses.push_back(pages_[id].memory.data());
 }

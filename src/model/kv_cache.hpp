@@ -19,8 +19,8 @@
 
 namespace troupe {
 
-/// Owned by one batcher; not thread-safe. A sequence reserves the pages for all the positions that it may
-/// ever have when it is opened, so that it never runs out midway.
+/// Owned by one batcher; not thread-safe. A sequence can be promised pages when it is opened, so that it does
+/// not run out midway; beyond that it takes what is available.
 class KvCache {
  public:
   /// At most `pages_max` pages; memory is taken when a page is first used.
@@ -33,13 +33,13 @@ class KvCache {
     return (tokens + page_tokens - 1) / page_tokens;
   }
 
-  /// Starts an empty sequence of at most tokens_max positions. False, and nothing happened, when the pages
-  /// are not there. The id must not be open.
-  bool open(SequenceId id, std::size_t tokens_max);
+  /// Starts an empty sequence and promises it pages for so many positions. False, and nothing happened, when
+  /// the pages are not there. The id must not be open.
+  bool open(SequenceId id, std::size_t promised);
 
   /// Starts a sequence with the first `tokens` positions of `parent`: full pages are shared, the rest copied.
-  /// False when the pages are not there. tokens ≤ the parent's length, tokens ≤ tokens_max.
-  bool fork(SequenceId id, SequenceId parent, std::size_t tokens, std::size_t tokens_max);
+  /// False when the pages are not there. tokens ≤ the parent's length, tokens ≤ promised.
+  bool fork(SequenceId id, SequenceId parent, std::size_t tokens, std::size_t promised);
 
   /// Gives an empty sequence the pages that are known to hold the beginning of `tokens`, whole pages and
   /// never all of the tokens, since somebody wants the logits behind the last. Returns how many tokens it has
@@ -56,13 +56,15 @@ class KvCache {
   bool contains(SequenceId id) const { return sequences_.count(id) != 0; }
   std::size_t length(SequenceId id) const { return at(id).length; }
 
-  /// Makes room for `count` more positions of the sequence (within its reservation, checked) and counts them
-  /// as stored; the caller writes them before it reads.
+  /// Makes room for `count` more positions of the sequence and counts them as stored; the caller writes them
+  /// before it reads. The pages must be there (checked): promised, or available.
   void append(SequenceId id, std::size_t count);
+  /// Pages that `count` more positions of the sequence take of those that are available.
+  std::size_t pages_missing(SequenceId id, std::size_t count) const;
 
-  /// Takes back what the sequence holds beyond its first `length` positions; the pages that this frees stay
-  /// promised to it. Neither what is remembered nor what is shared with others can be taken back, since
-  /// others may read it (checked).
+  /// Takes back what the sequence holds beyond its first `length` positions; of the pages that this frees
+  /// those within its promise stay promised to it. Neither what is remembered nor what is shared with others
+  /// can be taken back, since others may read it (checked).
   void truncate(SequenceId id, std::size_t length);
 
   /// The sequence's pages, in order; valid until the next call that is not const.
@@ -76,8 +78,8 @@ class KvCache {
   std::size_t pages_used() const noexcept { return used_; }
   /// Held by none, but known, and kept as long as there is room.
   std::size_t pages_kept() const noexcept { return index_.idle_pages(); }
-  /// Pages that open() may still promise: neither used nor reserved.
-  std::size_t pages_available() const noexcept { return pages_max_ - used_ - reserved_; }
+  /// Neither used nor promised.
+  std::size_t pages_available() const noexcept { return pages_max_ - used_ - promised_; }
 
  private:
   struct Page {
@@ -88,7 +90,7 @@ class KvCache {
     std::vector<std::uint32_t> page_ids;
     std::vector<std::byte*> addresses;  // of page_ids
     std::size_t length = 0;
-    std::size_t pages_max = 0;  // held and reserved together
+    std::size_t pages_promised = 0;  // those that it holds included
     bool forked = false;
     std::vector<Token> tokens;                      // of the first positions, as far as they are known
     PrefixIndex::Serial known = PrefixIndex::root;  // the entry of the last page that `tokens` fills
@@ -96,6 +98,8 @@ class KvCache {
 
   const Sequence& at(SequenceId id) const;
   Sequence& at(SequenceId id);
+  /// Of the promise, pages that the sequence does not hold yet.
+  static std::size_t promised_left(const Sequence& sequence);
   void hold(std::uint32_t page);
   void let_go(std::uint32_t page);
   void reserve_page();
@@ -104,7 +108,7 @@ class KvCache {
   std::size_t pages_max_;
   std::size_t page_bytes_;
   std::size_t used_ = 0;      // pages held by at least one sequence
-  std::size_t reserved_ = 0;  // promised to open sequences, not yet taken
+  std::size_t promised_ = 0;  // to open sequences, not yet held by them
   std::vector<AttentionLayer> layers_;
   std::vector<Page> pages_;
   std::vector<std::uint32_t> free_;

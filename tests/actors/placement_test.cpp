@@ -102,54 +102,89 @@ TEST_CASE("what was given longest ago is forgotten first, texts from their end",
   CHECK(lead_of(old) == 2);
 }
 
+namespace {
+
+constexpr std::array<ReplicaIndex, 2> up{0, 1};
+
+/// Requests that have all their pages from the start on, so many.
+std::optional<Berth> take(Placement& placement, std::span<const ReplicaIndex> replicas, std::uint64_t request,
+                          std::size_t pages) {
+  return placement.take(replicas, request, no_text, {1, pages * page_tokens});
+}
+
+/// Whether so many are free there, and no more.
+bool pages_free(const Placement& placement, ReplicaIndex replica, std::size_t pages) {
+  const std::array<ReplicaIndex, 1> there{replica};
+  return placement.has_room(there, {1, pages * page_tokens}, {}) &&
+         !placement.has_room(there, {1, pages * page_tokens + 1}, {});
+}
+
+}  // namespace
+
 TEST_CASE("berths are given out where the fewest tokens are left to compute", "[actors]") {
-  constexpr std::array<ReplicaIndex, 2> up{0, 1};
-  Placement placement(Routing::least_loaded, 2, 100);
-  auto long_one = placement.take(up, no_text, 10, 300);
-  auto short_one = placement.take(up, no_text, 2, 40);
+  Placement placement(Routing::least_loaded, 2, 100, false);
+  auto long_one = take(placement, up, 7, 10);
+  auto short_one = take(placement, up, 8, 2);
   REQUIRE(long_one);
   REQUIRE(short_one);
   CHECK(long_one->replica == 0);
+  CHECK(long_one->promised == 10 * page_tokens);
   CHECK(short_one->replica == 1);
-  CHECK(placement.take(up, no_text, 1, 10)->replica == 1);
-  placement.still_open(*long_one, 12);
-  CHECK(placement.take(up, no_text, 1, 10)->replica == 0);
-  const auto pages_free = [&](ReplicaIndex replica, std::size_t pages) {
-    const std::array<ReplicaIndex, 1> there{replica};
-    return placement.has_room(there, pages, {}) && !placement.has_room(there, pages + 1, {});
-  };
-  CHECK(pages_free(0, 100 - 10 - 1));
-  CHECK(pages_free(1, 100 - 2 - 1));
+  CHECK(take(placement, up, 9, 1)->replica == 1);
+  placement.got_token(*long_one, 12);
+  CHECK(take(placement, up, 10, 1)->replica == 0);
+  CHECK(pages_free(placement, 0, 100 - 10 - 1));
+  CHECK(pages_free(placement, 1, 100 - 2 - 1));
   CHECK(placement.running(0) == 2);
   CHECK(placement.running(1) == 2);
   placement.give_back(*long_one);
-  CHECK(pages_free(0, 100 - 1));
-  CHECK(pages_free(1, 100 - 2 - 1));
+  CHECK(pages_free(placement, 0, 100 - 1));
+  CHECK(pages_free(placement, 1, 100 - 2 - 1));
   CHECK(placement.running(0) == 1);
 }
 
 TEST_CASE("a request goes only where its pages are free, however loaded that is", "[actors]") {
-  constexpr std::array<ReplicaIndex, 2> up{0, 1};
   for (const Routing routing : {Routing::least_loaded, Routing::round_robin, Routing::prefix_affinity}) {
-    Placement placement(routing, 2, 10);
-    const auto hoarder = placement.take(up, no_text, 8, 1);
-    const auto busy = placement.take(up, no_text, 2, 900);
+    Placement placement(routing, 2, 10, false);
+    auto hoarder = take(placement, up, 1, 8);
+    const auto busy = take(placement, up, 2, 2);
     REQUIRE((hoarder && busy));
     REQUIRE(hoarder->replica == 0);
     REQUIRE(busy->replica == 1);
-    CHECK(placement.take(up, no_text, 3, 1)->replica == 1);
-    CHECK_FALSE(placement.take(up, no_text, 6, 1));
+    placement.got_token(*hoarder, 1);  // the rest is hardly anything
+    CHECK(take(placement, up, 3, 3)->replica == 1);
+    CHECK_FALSE(take(placement, up, 4, 6));
+    const std::array<std::uint64_t, 1> gone{1};
+    CHECK(placement.has_room(up, {1, 6 * page_tokens}, gone));
+    CHECK_FALSE(placement.has_room(std::span(up).subspan(1), {1, 6 * page_tokens}, gone));
     placement.give_back(*hoarder);
-    CHECK(placement.take(up, no_text, 6, 1)->replica == 0);
+    CHECK(take(placement, up, 4, 6)->replica == 0);
   }
 }
 
 TEST_CASE("a request goes only to replicas that are up", "[actors]") {
   constexpr std::array<ReplicaIndex, 1> second{1};
   for (const Routing routing : {Routing::least_loaded, Routing::round_robin, Routing::prefix_affinity}) {
-    Placement placement(routing, 2, 10);
-    CHECK(placement.take(second, no_text, 1, 5)->replica == 1);
-    CHECK(placement.take(second, no_text, 1, 5)->replica == 1);
-    CHECK_FALSE(placement.take({}, no_text, 1, 5));
+    Placement placement(routing, 2, 10, false);
+    CHECK(take(placement, second, 1, 1)->replica == 1);
+    CHECK(take(placement, second, 2, 1)->replica == 1);
+    CHECK_FALSE(take(placement, {}, 3, 1));
   }
+}
+
+TEST_CASE("each replica has pages of its own to overdraw", "[actors]") {
+  Placement placement(Routing::round_robin, 2, 4, true);
+  const auto start = [&](std::uint64_t request) {
+    return placement.take(up, request, no_text, {30, 128}).value();
+  };
+  start(1);
+  Berth second = start(2);
+  REQUIRE(second.replica == 1);
+  CHECK(second.promised == 0);
+  for (std::size_t i = 0; i < 90; ++i) placement.got_token(second, 90 - i);
+  CHECK_FALSE(placement.overdrawn());
+  // It has all pages of its replica; one more request than it would start there.
+  const std::array<ReplicaIndex, 1> there{1};
+  CHECK_FALSE(placement.has_room(there, {1, 2}, {}));
+  CHECK(placement.has_room(up, {1, 2}, {}));
 }

@@ -18,7 +18,7 @@ namespace troupe::test {
 
 using namespace std::chrono_literals;
 
-bool ToyStepper::open(SequenceId id, std::size_t tokens_max) {
+bool ToyStepper::open(SequenceId id, std::size_t /*promised*/) {
   ledger_->open[id];
   return true;
 }
@@ -43,6 +43,14 @@ std::size_t ToyStepper::reuse_prefix(SequenceId id, std::span<const Token> token
   const std::span<const Token> known = tokens.first(std::min(ledger_->known, tokens.size() - 1));
   ledger_->open.at(id).assign(known.begin(), known.end());
   return known.size();
+}
+
+std::size_t ToyStepper::pages_missing(SequenceId id, std::size_t tokens) const {
+  return KvCache::pages_for(length(id) + tokens) - KvCache::pages_for(length(id));
+}
+
+std::size_t ToyStepper::pages_available() const {
+  return ledger_->pages_max - pages_used();
 }
 
 std::shared_ptr<const LogitsBlock> ToyStepper::run(const StepBatch& batch) {
@@ -74,6 +82,7 @@ std::shared_ptr<const LogitsBlock> ToyStepper::run(const StepBatch& batch) {
     // Ends of text come, but seldom.
     out[1] = out[2] = 3;
   }
+  TROUPE_CHECK(pages_used() <= ledger_->pages_max);
   return logits;
 }
 
@@ -156,6 +165,7 @@ World::World(EngineOptions options, std::size_t kv_pages_max)
   set_log_level(LogLevel::off);  // the faults are on purpose
   if (options.context_tokens == 0) options.context_tokens = 512;
   sink_ = system_->actors.spawn([this](StreamReader::pointer) { return recorder(&records); });
+  for (const auto& each : ledgers) each->pages_max = kv_pages_max;
   BatcherConfig batcher_config;
   batcher_config.counters = counters;
   batcher_config.step_tokens_max = options.step_tokens_max;

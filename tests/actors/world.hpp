@@ -21,6 +21,7 @@ namespace troupe::test {
 /// a Ledger that the test keeps.
 struct Ledger {
   std::map<SequenceId, std::vector<Token>> open;  // sequences and what they hold
+  std::size_t pages_max = 0;                      // what they must fit into
   int steppers = 0;
   std::uint64_t steps = 0;
   /// Texts of so many tokens that follow one another in a circle, mostly. 0: of all tokens, at random.
@@ -38,12 +39,14 @@ class ToyStepper final : public Stepper {
     ledger_->open.clear();
     number_ = ++ledger_->steppers;
   }
-  bool open(SequenceId id, std::size_t tokens_max) override;
+  bool open(SequenceId id, std::size_t promised) override;
   void close(SequenceId id) override;
   std::size_t length(SequenceId id) const override { return ledger_->open.at(id).size(); }
   void truncate(SequenceId id, std::size_t length) override;
   std::size_t pages_used() const override;
   std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens) override;
+  std::size_t pages_missing(SequenceId id, std::size_t tokens) const override;
+  std::size_t pages_available() const override;
   std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override;
 
  private:

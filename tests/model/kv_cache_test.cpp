@@ -42,6 +42,28 @@ TEST_CASE("closing a sequence frees what it holds and what it was promised", "[m
   CHECK(cache.pages_available() == 8);
 }
 
+TEST_CASE("a sequence takes what is available beyond its promise, and nothing that others were promised",
+          "[model]") {
+  KvCache cache(small_config(), KvType::f32, 5);
+  REQUIRE(cache.open(1, 64));
+  REQUIRE(cache.open(2, 0));
+  CHECK(cache.pages_missing(1, 64) == 0);
+  CHECK(cache.pages_missing(1, 65) == 1);
+  CHECK(cache.pages_missing(2, 96) == 3);
+  cache.append(2, 70);
+  CHECK(cache.pages_available() == 0);
+  CHECK(cache.pages_missing(2, 26) == 0);
+  CHECK(cache.pages_missing(2, 27) == 1);
+  cache.append(1, 64);
+  CHECK(cache.pages_used() == 5);
+  cache.close(2);
+  CHECK(cache.pages_available() == 3);
+  cache.append(1, 1);
+  CHECK(cache.pages_available() == 2);
+  cache.close(1);
+  CHECK(cache.pages_available() == 5);
+}
+
 TEST_CASE("a fork shares full pages and copies the one that it goes on writing", "[model]") {
   KvCache cache(small_config(), KvType::f32, 8);
   REQUIRE(cache.open(1, 96));
@@ -124,6 +146,21 @@ TEST_CASE("a sequence takes over the pages of one that began alike, running or e
   CHECK(run(cache, 4, other) == 0);  // the same second page behind another first one
 }
 
+TEST_CASE("a page that is kept is not reused when it was promised to others", "[model]") {
+  KvCache cache(small_config(), KvType::f32, 4);
+  const auto tokens = text(1, 64);
+  run(cache, 1, tokens);
+  cache.close(1);
+  REQUIRE(cache.open(2, 96));
+  REQUIRE(cache.open(3, 0));
+  CHECK(cache.reuse_prefix(3, text(1, 70)) == 32);
+  CHECK(cache.pages_available() == 0);
+  REQUIRE(cache.open(4, 0));
+  CHECK(cache.reuse_prefix(4, text(1, 70)) == 32);  // the same page, which is held already
+  cache.append(2, 96);
+  CHECK(cache.pages_used() == 4);
+}
+
 TEST_CASE("the last token is always left to compute", "[model]") {
   KvCache cache(small_config(), KvType::f32, 16);
   run(cache, 1, text(1, 64));
@@ -198,6 +235,30 @@ TEST_CASE("what is taken back makes room for others at once, and stays promised 
   cache.close(2);
   CHECK(cache.pages_used() == 0);
   CHECK(cache.pages_available() == 5);
+}
+
+TEST_CASE("of what is taken back only what was promised stays promised", "[model]") {
+  KvCache cache(small_config(), KvType::f32, 6);
+  REQUIRE(cache.open(1, 64));
+  REQUIRE(cache.open(2, 0));
+  cache.append(1, 150);
+  cache.append(2, 10);
+  CHECK(cache.pages_available() == 0);
+  cache.truncate(1, 70);
+  CHECK(cache.pages_available() == 2);
+  cache.truncate(1, 20);
+  CHECK(cache.pages(1).size() == 1);
+  CHECK(cache.pages_available() == 3);
+  CHECK(cache.pages_missing(1, 44) == 0);
+  CHECK(cache.pages_missing(1, 45) == 1);
+  cache.truncate(2, 0);
+  CHECK(cache.pages_available() == 4);
+  cache.append(2, 128);
+  cache.append(1, 44);
+  CHECK(cache.pages_used() == 6);
+  cache.close(1);
+  cache.close(2);
+  CHECK(cache.pages_available() == 6);
 }
 
 TEST_CASE("pages that were taken back are known to nobody, and those before them to all", "[model]") {

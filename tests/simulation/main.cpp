@@ -35,10 +35,10 @@ void print(const test::Tally& t) {
               t.requests, t.finished, t.cancelled, t.late, t.refused, t.stalled, t.poisoned, t.faulted);
   std::printf("%" PRIu64 " tokens in %" PRIu64 " steps, of which %" PRIu64 " failed and %" PRIu64
               " hung, with %" PRIu64 " drafts, of which %" PRIu64 " were right; %" PRIu64
-              " generators and %" PRIu64 " batchers killed; shares compared %" PRIu64
+              " generators and %" PRIu64 " batchers killed; %" PRIu64 " evictions; shares compared %" PRIu64
               " times; trace %016" PRIx64 "\n",
               t.tokens, t.steps, t.steps_failed, t.steps_hung, t.drafts, t.drafts_accepted,
-              t.generators_killed, t.batchers_killed, t.shares_compared, t.trace);
+              t.generators_killed, t.batchers_killed, t.evictions, t.shares_compared, t.trace);
 }
 
 }  // namespace

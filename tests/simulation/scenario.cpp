@@ -10,12 +10,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
-enum class Flavour { calm, rowdy, contest, doomed };
+enum class Flavour { calm, rowdy, crowded, contest, doomed };
 
 Flavour draw_flavour(Draws& draws) {
   const double u = draws.uniform();
   if (u < 0.15) return Flavour::calm;
-  if (u < 0.80) return Flavour::rowdy;
+  if (u < 0.65) return Flavour::rowdy;
+  if (u < 0.80) return Flavour::crowded;
   if (u < 0.93) return Flavour::contest;
   return Flavour::doomed;
 }
@@ -43,14 +44,30 @@ void draw_limits(Scenario& scenario, Draws& draws) {
   o.restarts_max = 400;  // within a window: the simulation ends before
   o.restart_window_ms = 1000;
   o.replays_max = 1000;
+  o.kv_overcommit = draws.chance(0.75);
   scenario.kv_pages_max = draws.between(o.context_tokens / 32, 24);
   scenario.step_time = SimTime(draws.between(50, 4000));
   scenario.row_time = SimTime(draws.between(0, 60));
 }
 
+/// Many that want more and more of little.
+void draw_crowd(Scenario& scenario, Draws& draws) {
+  EngineOptions& o = scenario.options;
+  const std::uint64_t context_pages = draws.between(5, 12);
+  o.context_tokens = static_cast<std::uint32_t>(32 * context_pages);
+  o.pool_max = static_cast<std::uint32_t>(draws.between(3, 8));
+  o.queue_requests_max = 40;
+  o.queue_tokens_max = 1'000'000;
+  o.replicas = draws.chance(0.7) ? 1 : 2;
+  o.kv_overcommit = draws.chance(0.9);
+  scenario.kv_pages_max = draws.between(context_pages, 2 * context_pages);
+  scenario.step_time = SimTime(draws.between(50, 500));
+  scenario.long_answers = true;
+}
+
 /// Texts of one family begin alike, so that the prefix cache has something to find.
 std::shared_ptr<const Work> draw_work(Draws& draws, std::size_t prompt_tokens, std::uint32_t max_tokens,
-                                      bool poisoned) {
+                                      bool poisoned, double ignores_eos) {
   auto work = std::make_shared<Work>();
   const std::uint64_t family = draws.between(0, 2);
   for (std::uint64_t i = 0; i < prompt_tokens; ++i)
@@ -63,7 +80,7 @@ std::shared_ptr<const Work> draw_work(Draws& draws, std::size_t prompt_tokens, s
   if (draws.chance(0.2)) work->options.sampling.repeat_penalty = 1.3F;
   if (draws.chance(0.1)) work->options.sampling.frequency_penalty = 0.5F;
   if (draws.chance(0.2)) work->options.stop = {"e", "xy"};
-  if (draws.chance(0.1)) work->options.ignore_eos = true;
+  if (draws.chance(ignores_eos)) work->options.ignore_eos = true;
   return work;
 }
 
@@ -71,10 +88,15 @@ PlannedRequest draw_request(const Scenario& scenario, Draws& draws) {
   const EngineOptions& o = scenario.options;
   PlannedRequest request;
   request.poisoned = draws.chance(0.04);
-  const std::size_t prompt_tokens = draws.chance(0.03) ? o.context_tokens + draws.between(0, 5)
-                                                       : draws.between(1, o.context_tokens * 2 / 3);
-  const auto max_tokens = static_cast<std::uint32_t>(draws.chance(0.05) ? 100'000 : draws.between(0, 40));
-  request.work = draw_work(draws, prompt_tokens, max_tokens, request.poisoned);
+  const bool long_answer = scenario.long_answers && draws.chance(0.8);
+  const std::size_t prompt_tokens = draws.chance(0.03)
+                                        ? o.context_tokens + draws.between(0, 5)
+                                        : draws.between(1, o.context_tokens * 2 / (long_answer ? 9 : 3));
+  const std::uint64_t answer_min = long_answer ? o.context_tokens / 3 : 0;
+  const std::uint64_t answer_max = long_answer ? o.context_tokens : 40;
+  const auto max_tokens =
+      static_cast<std::uint32_t>(draws.chance(0.05) ? 100'000 : draws.between(answer_min, answer_max));
+  request.work = draw_work(draws, prompt_tokens, max_tokens, request.poisoned, long_answer ? 0.8 : 0.1);
   if (draws.chance(0.25)) request.patience = ms_between(draws, 0, 400);
   if (draws.chance(0.15)) request.cancelled_after = ms_between(draws, 0, 300);
   request.priority = static_cast<Priority>(draws.between(0, 2));
@@ -92,7 +114,7 @@ PlannedRequest draw_request(const Scenario& scenario, Draws& draws) {
 void draw_load(Scenario& scenario, Draws& draws) {
   const std::size_t count = draws.between(5, 40);
   SimTime arrival{0};
-  const std::uint64_t gap_ms_max = draws.between(0, 30);
+  const std::uint64_t gap_ms_max = draws.between(0, scenario.long_answers ? 5 : 30);
   for (std::size_t i = 0; i < count; ++i) {
     if (draws.chance(0.6)) arrival += ms_between(draws, 0, gap_ms_max);
     PlannedRequest request = draw_request(scenario, draws);
@@ -120,7 +142,7 @@ void draw_contest(Scenario& scenario, Draws& draws) {
     for (std::uint64_t i = 0; i < count; ++i) {
       PlannedRequest request;
       request.arrival = SimTime(key);  // the greedy one comes first
-      request.work = draw_work(draws, prompt_tokens, max_tokens, false);
+      request.work = draw_work(draws, prompt_tokens, max_tokens, false, 0.1);
       request.client_key = std::string(1, static_cast<char>('a' + key));
       scenario.requests.push_back(std::move(request));
     }
@@ -154,12 +176,15 @@ Scenario make_scenario(std::uint64_t seed) {
   Scenario scenario;
   const Flavour flavour = draw_flavour(draws);
   draw_limits(scenario, draws);
+  if (flavour == Flavour::crowded) draw_crowd(scenario, draws);
   if (flavour == Flavour::contest) {
     draw_contest(scenario, draws);
   } else {
     draw_load(scenario, draws);
   }
-  if (flavour == Flavour::rowdy || flavour == Flavour::doomed) draw_faults(scenario, draws);
+  if (flavour == Flavour::rowdy || flavour == Flavour::doomed ||
+      (flavour == Flavour::crowded && draws.chance(0.7)))
+    draw_faults(scenario, draws);
   if (flavour == Flavour::doomed) {
     scenario.tight_budgets = true;
     scenario.options.restarts_max = static_cast<std::uint32_t>(draws.between(0, 6));

@@ -39,6 +39,8 @@ struct Scenario {
   /// Answers are of so many tokens that follow one another in a circle, mostly, so that drafts are right more
   /// often than not. 0: of all tokens, at random.
   std::size_t habit = 0;
+  /// Short prompts have long answers, mostly, so that what runs outgrows the KV cache.
+  bool long_answers = false;
   std::vector<PlannedRequest> requests;  ///< by arrival
   SimTime step_time{};                   ///< of a step, and of each row in it
   SimTime row_time{};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "actors/counters.hpp"
+#include "actors/page_ledger.hpp"
 #include "simulation/verdict.hpp"
 
 namespace troupe::test {
@@ -24,7 +25,7 @@ Tally& Tally::operator+=(const Tally& o) {
   generators_killed += o.generators_killed, batchers_killed += o.batchers_killed;
   steps += o.steps, steps_failed += o.steps_failed, steps_hung += o.steps_hung;
   drafts += o.drafts, drafts_accepted += o.drafts_accepted;
-  shares_compared += o.shares_compared;
+  evictions += o.evictions, shares_compared += o.shares_compared;
   trace = trace * 31 + o.trace;
   return *this;
 }
@@ -272,6 +273,14 @@ void StreamCheck::finished(const Counters& counters) {
   if (stats.kv_pages_used != 0 || counters.requests_running != 0 || counters.requests_queued != 0)
     violation("the counters still show pages, or requests, of what has ended");
   if (counters.completion_tokens != tally.tokens) violation("the counters miss tokens");
+  // When the last of them was started all had room; since then one has used it up, and one stays.
+  tally.evictions = counters.evictions;
+  const EngineOptions& o = scenario_.options;
+  const std::uint64_t room = PageLedger::room_tokens - PageLedger::ahead_tokens;
+  const std::uint64_t most = o.kv_overcommit ? (o.pool_max - 1) * (tally.tokens / room) : 0;
+  if (counters.evictions > most || counters.evictions > counters.preemptions)
+    violation(std::to_string(counters.evictions) + " evictions in " + std::to_string(tally.tokens) +
+              " tokens");
 }
 
 }  // namespace troupe::test

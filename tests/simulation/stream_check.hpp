@@ -22,7 +22,7 @@ struct Tally {
   std::uint64_t finished = 0, cancelled = 0, late = 0, stalled = 0, poisoned = 0, faulted = 0;
   std::uint64_t generators_killed = 0, batchers_killed = 0, steps = 0, steps_failed = 0, steps_hung = 0;
   std::uint64_t drafts = 0, drafts_accepted = 0;
-  std::uint64_t shares_compared = 0;
+  std::uint64_t evictions = 0, shares_compared = 0;
   std::uint64_t trace = 0;  ///< a hash of every event and its time
 
   Tally& operator+=(const Tally& other);

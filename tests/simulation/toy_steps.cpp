@@ -57,15 +57,15 @@ SimStepper::~SimStepper() {
   watch_->alive.erase(this);
 }
 
-bool SimStepper::open(SequenceId id, std::size_t tokens_max) {
-  if (!cache_.open(id, tokens_max)) return false;
-  tokens_max_[id] = tokens_max;
+bool SimStepper::open(SequenceId id, std::size_t promised) {
+  if (!cache_.open(id, promised)) return false;
+  promised_[id] = promised;
   return true;
 }
 
 void SimStepper::close(SequenceId id) {
   cache_.close(id);
-  tokens_max_.erase(id);
+  promised_.erase(id);
   remembered_.erase(id);
 }
 
@@ -113,18 +113,19 @@ std::vector<Token> SimStepper::stored(SequenceId id) const {
 std::string SimStepper::audit() const {
   std::set<const std::byte*> held;
   std::size_t promised = 0;
-  for (const auto& [id, tokens_max] : tokens_max_) {
+  for (const auto& [id, positions] : promised_) {
     const auto& pages = cache_.pages(id);
     if (pages.size() != KvCache::pages_for(cache_.length(id))) {
       return "sequence " + std::to_string(id) + " holds " + std::to_string(pages.size()) + " pages for " +
              std::to_string(cache_.length(id)) + " positions";
     }
     held.insert(pages.begin(), pages.end());
-    promised += KvCache::pages_for(tokens_max) - pages.size();
+    const std::size_t pages_promised = KvCache::pages_for(positions);
+    promised += pages_promised - std::min(pages_promised, pages.size());
   }
   if (held.size() != cache_.pages_used()) {
     return "the cache counts " + std::to_string(cache_.pages_used()) + " pages in use, but the " +
-           std::to_string(tokens_max_.size()) + " open sequences hold " + std::to_string(held.size());
+           std::to_string(promised_.size()) + " open sequences hold " + std::to_string(held.size());
   }
   const std::size_t taken = held.size() + promised;
   if (taken + cache_.pages_available() != cache_.pages_max()) {

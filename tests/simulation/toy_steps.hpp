@@ -40,7 +40,7 @@ class SimStepper final : public Stepper {
   SimStepper(const SimStepper&) = delete;
   SimStepper& operator=(const SimStepper&) = delete;
 
-  bool open(SequenceId id, std::size_t tokens_max) override;
+  bool open(SequenceId id, std::size_t promised) override;
   void close(SequenceId id) override;
   std::size_t length(SequenceId id) const override { return cache_.length(id); }
   void truncate(SequenceId id, std::size_t length) override { cache_.truncate(id, length); }
@@ -48,9 +48,13 @@ class SimStepper final : public Stepper {
   void remember(SequenceId id, std::span<const Token> tokens) override;
   std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override;
   std::size_t pages_used() const override { return cache_.pages_used(); }
+  std::size_t pages_missing(SequenceId id, std::size_t tokens) const override {
+    return cache_.pages_missing(id, tokens);
+  }
+  std::size_t pages_available() const override { return cache_.pages_available(); }
 
   ReplicaIndex replica() const { return replica_; }
-  std::size_t sequences() const { return tokens_max_.size(); }
+  std::size_t sequences() const { return promised_.size(); }
   /// What the pages of an open sequence hold.
   std::vector<Token> stored(SequenceId id) const;
   /// What is wrong with the accounting of the cache. Empty when all pages in use are held by the open
@@ -63,7 +67,7 @@ class SimStepper final : public Stepper {
   std::size_t vocab_;
   std::size_t habit_;
   KvCache cache_;
-  std::unordered_map<SequenceId, std::size_t> tokens_max_;  // of the open sequences
+  std::unordered_map<SequenceId, std::size_t> promised_;    // positions, to the open sequences
   std::unordered_map<SequenceId, std::size_t> remembered_;  // of their tokens
 };
 

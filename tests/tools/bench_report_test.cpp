@@ -29,6 +29,7 @@ BenchRun run_of(std::uint32_t concurrency, std::optional<double> rate = {}) {
   run.load.steps = 100;
   run.load.step_s = 1.9;
   run.load.between_steps_s = 0.1;
+  run.load.evictions = 7;
   return run;
 }
 
@@ -67,6 +68,7 @@ TEST_CASE("bench's JSON has the fields that scripts rely on", "[tools]") {
   CHECK(runs[0].at("steps").at("count").to_number<int>() == 100);
   CHECK(runs[0].at("steps").at("mean_ms").to_number<double>() == 19);
   CHECK(runs[0].at("steps").at("between_ms").to_number<double>() == 1);
+  CHECK(runs[0].at("evictions").to_number<int>() == 7);
   CHECK(runs[0].at("keys").at(1).at("key").as_string() == "b\"");
   CHECK(runs[0].at("keys").at(0).at("share").to_number<double>() == 0.75);
 }
@@ -85,6 +87,7 @@ TEST_CASE("bench's table names what was refused and failed, and each key's share
   const std::string text = bench_text(run_of(4));
   CHECK_HAS(text, "concurrency 4: 10 of 12 requests, 1 failed, 1 refusals in 2.000 s");
   CHECK_HAS(text, "steps: 100 of 19.000 ms on average and 1.000 ms between two, 5.0 % of the time");
+  CHECK_HAS(text, "requests made way 7 times");
   CHECK_HAS(text, "key a, 3 clients: 300 tokens, 75.0 %");
   CHECK_HAS(bench_text(run_of(0, 12.5)), "rate 12.5/s: ");
   const std::string svg = bench_svg({run_of(4), run_of(8)}, "a < b");

@@ -34,7 +34,7 @@ struct Parsed {
     command_line.flag("--json", "JSON", json);
     answer.declare(command_line, "default 0");
     engine.declare(command_line);
-    engine.declare_kv_bytes(command_line);
+    engine.declare_kv_memory(command_line);
     engine.declare_replicas(command_line);
     status = command_line.parse(arguments);
   }
@@ -123,6 +123,8 @@ TEST_CASE("options of the engine reach their fields", "[tools]") {
   CHECK(parsed.engine.options.context_tokens == 100);
   CHECK(parsed.engine.options.kv_precision == KvPrecision::f16);
   CHECK(parsed.engine.options.kv_bytes_max == 3U << 20);
+  CHECK(parsed.engine.options.kv_overcommit);
+  CHECK_FALSE(Parsed({"model", "--no-kv-overcommit"}).engine.options.kv_overcommit);
   CHECK(Parsed({"model", "--kv-bytes", "1234"}).engine.options.kv_bytes_max == 1234);
   for (const char* wrong : {"0", "", "K", "1T", "-1", "1.5M", "17179869184G"})
     CHECK(Parsed({"model", "--kv-bytes", wrong}).status == exit_usage);
