@@ -6,20 +6,21 @@
 #   layering  which room includes which, heavy headers, file sizes, test names (tests/layering.py)
 #   build     g++, release, without a warning; unit and system tests
 #   clang     the same with clang++
-#   asan      g++ with the address and undefined-behaviour sanitizers; unit tests
+#   asan      g++ with the address and undefined-behaviour sanitizers; unit and system tests
+#   tsan      g++ with the thread sanitizer, and CAF with it too (tools/caf_for_tsan.sh); unit and system tests
 #   tidy      clang-tidy with the checks of .clang-tidy
 # --quick is format, layering, and build with the unit tests only. --changed limits tidy to what differs from
-# the branch main. Needs the packages of tools/deps.sh --check. Build folders: build, build-clang, build-asan.
+# the branch main. Needs the packages of tools/deps.sh --check. Build folders: build, build-clang, build-asan, build-tsan.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-all_parts=(format layering build clang asan tidy)
+all_parts=(format layering build clang asan tsan tidy)
 parts=() suites=(unit system) changed=no
 for argument in "$@"; do
   case "$argument" in
     --quick) parts+=(format layering build) suites=(unit) ;;
     --changed) changed=yes ;;
-    format | layering | build | clang | asan | tidy) parts+=("$argument") ;;
+    format | layering | build | clang | asan | tsan | tidy) parts+=("$argument") ;;
     *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
   esac
 done
@@ -83,7 +84,14 @@ part_asan() {
   tools/build.sh build-asan -Doptimization=1 -Ddebug=false -Db_ndebug=false -Db_sanitize=address,undefined \
     -Dcpp_args='-g1 -fno-sanitize-recover=all -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS' >/dev/null
   ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-    run_suites build-asan unit
+    run_suites build-asan unit system
+}
+
+part_tsan() {
+  tools/caf_for_tsan.sh build-tsan/caf
+  tools/build.sh build-tsan -Doptimization=1 -Ddebug=false -Db_ndebug=false -Db_sanitize=thread \
+    -Dcpp_args='-g1 -fno-omit-frame-pointer' >/dev/null
+  LD_LIBRARY_PATH=$PWD/build-tsan/caf/lib TSAN_OPTIONS=halt_on_error=1 run_suites build-tsan unit system
 }
 
 part_tidy() {
