@@ -109,10 +109,10 @@ class Bench(unittest.TestCase):
 
     def test_ctrl_c_prints_what_was_measured(self):
         process = subprocess.Popen([TROUPE, "bench", "--duration", "3600", "--concurrency", "2", "--warmup", "0",
-                                    "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+                                    "--prompt-tokens", "4", "--max-tokens", "4", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
         try:
             # It has computed for a while when it has used some tenths of a second of processor time.
-            while process.poll() is None and cpu_seconds(process.pid) < 0.3:
+            while process.poll() is None and cpu_seconds(process.pid) < 0.5:
                 time.sleep(0.01)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=LIMIT_S)
@@ -140,7 +140,8 @@ class Bench(unittest.TestCase):
         self.assertIn(b"--duration", done.stderr)
 
     def test_what_its_parent_ignores_stays_ignored(self):
-        process = subprocess.Popen([TROUPE, "bench", "--requests", "2000", "--concurrency", "2", "--json"],
+        process = subprocess.Popen([TROUPE, "bench", "--requests", "400", "--concurrency", "2",
+                                    "--max-tokens", "16", "--json"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
         try:
