@@ -7,14 +7,13 @@
 #include <caf/typed_event_based_actor.hpp>
 #include <chrono>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 
 #include "actors/batch_plan.hpp"
 #include "actors/draft_plan.hpp"
 #include "actors/inline_unit.hpp"
+#include "actors/sequence_table.hpp"
 #include "actors/step_budget.hpp"
-#include "actors/straggler_wait.hpp"
 #include "base/check.hpp"
 
 namespace troupe {
@@ -47,26 +46,26 @@ class BatcherState {
 
   void open(const OpenSequence& m) {
     end_with(self_->current_sender());
-    Sequence& sequence = sequences_[m.sequence];
+    TableSequence& sequence = sequences_.open(m.sequence);
     sequence.open_failed = !stepper_->open(m.sequence, m.promised);
     // Its generator is about to ask: waiting for it lets requests that start together step together.
     expect_answer(sequence);
   }
 
   void close(const CloseSequence& m) {
-    const auto found = sequences_.find(m.sequence);
-    if (found == sequences_.end()) return;
-    answered(found->second);
-    sequences_.erase(found);
+    TableSequence* sequence = sequences_.find(m.sequence);
+    if (sequence == nullptr) return;
+    answered(*sequence);
+    sequences_.erase(m.sequence);
     stepper_->close(m.sequence);
     publish_pages();
     schedule();
   }
 
   void ask(Ask& m) {
-    const auto found = sequences_.find(m.sequence);
-    if (found == sequences_.end()) return;  // taken away meanwhile
-    Sequence& sequence = found->second;
+    TableSequence* found = sequences_.find(m.sequence);
+    if (found == nullptr) return;  // taken away meanwhile
+    TableSequence& sequence = *found;
     answered(sequence);
     settle(m.sequence, sequence, m.length);
     sequence.generator = caf::actor_cast<GeneratorActor>(self_->current_sender());
@@ -85,16 +84,17 @@ class BatcherState {
   }
 
   void park(const Park& m) {
-    const auto found = sequences_.find(m.sequence);
-    if (found == sequences_.end()) return;
-    answered(found->second);
-    settle(m.sequence, found->second, m.length);
+    TableSequence* sequence = sequences_.find(m.sequence);
+    if (sequence == nullptr) return;
+    answered(*sequence);
+    settle(m.sequence, *sequence, m.length);
     schedule();
   }
 
   void tick(const StepTick& m) {
     if (m.number != tick_number_) return;  // a timer of a step that has run already
     timer_due_.reset();
+    if (std::exchange(gathering_, false)) return schedule();
     if (!tick_sent_) return schedule();  // the time to wait is over, unless it has become longer
     ++tick_number_;
     tick_sent_ = false;
@@ -104,26 +104,6 @@ class BatcherState {
   }
 
  private:
-  struct Sequence {
-    GeneratorActor generator;
-    std::vector<Token> tokens;  // asked for
-    std::size_t taken = 0;      // of `tokens`, computed already
-    std::vector<Token> drafts;  // asked for; once computed, those that were
-    double draft_rate = 0;
-    bool drafted = false;  // the sequence holds `drafts`, and nobody has said yet which are right
-    std::uint64_t arrival = 0;
-    std::size_t top_count = 0;
-    std::uint32_t cached_tokens = 0;  // of its first ask
-    bool alone = false;
-    bool open_failed = false;
-    bool started = false;    // some of it was computed
-    bool answering = false;  // its generator holds logits, or was just started: it will ask or park
-    TimePoint told_at;       // since when
-    StepOutlook::Duration usual_answer{};
-
-    std::size_t waiting() const { return tokens.size() - taken; }
-  };
-
   /// Without its router a batcher serves nobody, and nobody would tell it to end.
   void end_with(const caf::strong_actor_ptr& router) {
     if (watched_) return;
@@ -132,24 +112,15 @@ class BatcherState {
     self_->set_down_handler([self = self_](const caf::down_msg&) { self->quit(); });
   }
 
-  void expect_answer(Sequence& sequence) {
-    ++answering_;
-    sequence.answering = true;
-    sequence.told_at = self_->clock().now();
-  }
+  void expect_answer(TableSequence& sequence) { sequences_.expect_answer(sequence, self_->clock().now()); }
 
-  void answered(Sequence& sequence) {
+  void answered(TableSequence& sequence) {
     no_pages_ = false;  // its drafts, or all of it, may give some back
-    if (!sequence.answering) return;
-    --answering_;
-    sequence.answering = false;
-    // New times count for a quarter: what else its generator's thread has to do changes.
-    const StepOutlook::Duration time = self_->clock().now() - sequence.told_at;
-    sequence.usual_answer += 0.25 * (time - sequence.usual_answer);
+    sequences_.answered(sequence, self_->clock().now());
   }
 
   /// Takes back the drafts that were computed and were wrong; the others are known to be its text now.
-  void settle(SequenceId id, Sequence& sequence, std::size_t length) {
+  void settle(SequenceId id, TableSequence& sequence, std::size_t length) {
     if (!sequence.drafted) return;
     sequence.drafted = false;
     const std::size_t before = stepper_->length(id) - sequence.drafts.size();
@@ -160,22 +131,15 @@ class BatcherState {
     publish_pages();
   }
 
-  bool has_work() const {
-    for (const auto& [id, sequence] : sequences_) {
-      if (sequence.waiting() != 0) return true;
-    }
-    return false;
-  }
-
   /// Runs the next step behind the messages that are in the mailbox already, so that they can join it; while
   /// generators still answer, waits for them as long as that pays.
   void schedule() {
-    if (tick_sent_ || no_pages_) return;
-    if (!has_work()) {
-      if (answering_ == 0) last_step_end_.reset();  // idle
+    if (tick_sent_ || gathering_ || no_pages_) return;
+    if (!sequences_.has_work()) {
+      if (sequences_.answering() == 0) last_step_end_.reset();  // idle
       return;
     }
-    if (answering_ != 0) {
+    if (sequences_.answering() != 0) {
       const TimePoint now = self_->clock().now();
       if (!could_run_since_) could_run_since_ = now;
       const TimePoint due = *could_run_since_ + std::chrono::duration_cast<TimePoint::duration>(wait());
@@ -192,15 +156,8 @@ class BatcherState {
 
   StepOutlook::Duration wait() const {
     const StepOutlook::Duration wait_max = std::chrono::microseconds(config_.straggler_wait_us);
-    StepOutlook outlook;
-    outlook.late = answering_;
-    std::size_t rows = 0;
-    for (const auto& [id, sequence] : sequences_) {
-      outlook.ready += sequence.waiting() != 0;
-      rows += sequence.waiting();
-      if (sequence.answering) outlook.usual_answer = std::max(outlook.usual_answer, sequence.usual_answer);
-    }
-    rows = std::min<std::size_t>(rows, config_.step_tokens_max);
+    StepOutlook outlook = sequences_.outlook();
+    const std::size_t rows = std::min<std::size_t>(sequences_.rows_waiting(), config_.step_tokens_max);
     const auto alone = budget_->expect(rows);
     if (!alone || alone->count() == 0) return wait_max;  // by a clock that stands still nothing was measured
     outlook.alone = outlook.together = *alone;
@@ -213,7 +170,7 @@ class BatcherState {
   /// False when it took so long that the router gave this batcher up.
   bool step() {
     std::vector<PendingRows> pending;
-    for (auto& [id, sequence] : sequences_) {
+    for (auto& [id, sequence] : sequences_.all()) {
       if (sequence.waiting() == 0) continue;
       reuse_prefix(id, sequence);
       pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone,
@@ -223,14 +180,16 @@ class BatcherState {
     std::size_t spare_pages = stepper_->pages_available();
     pending = with_pages(std::move(pending), spare_pages);
     auto plan = plan_step(pending, budget_->rows_for(count_decodes(pending)), alone_turn_);
-    no_pages_ = plan.empty() && has_work();
+    no_pages_ = plan.empty() && sequences_.has_work();
     if (plan.empty()) return true;
     alone_turn_ = !alone_turn_;
     plan_drafts(plan, spare_pages);
 
     StepBatch batch;
+    std::size_t prompt_rows = 0;
     std::vector<SequenceId> sequences;
     for (const PlannedRows& rows : plan) {
+      if (sequences_.at(rows.sequence).waiting() > 1) prompt_rows += rows.tokens;
       add_rows(batch, rows);
       sequences.push_back(rows.sequence);
     }
@@ -247,7 +206,7 @@ class BatcherState {
     if (!config_.lease->end()) return false;
     last_step_end_ = self_->clock().now();
     const auto time = *last_step_end_ - begin;
-    if (logits) budget_->observe(batch.rows.size(), time);
+    if (logits) budget_->observe(batch.rows.size(), time, prompt_rows);
     count(batch, time);
     answer(plan, logits, failure);
     return true;
@@ -258,10 +217,10 @@ class BatcherState {
   void answer(const std::vector<PlannedRows>& plan, const std::shared_ptr<const LogitsBlock>& logits,
               const std::string& failure) {
     constexpr std::size_t quick_vocab_max = 4096;
-    std::vector<std::pair<const Sequence*, LogitsRows>> quick;
+    std::vector<std::pair<const TableSequence*, LogitsRows>> quick;
     std::size_t row = 0;
     for (const PlannedRows& rows : plan) {
-      Sequence& sequence = sequences_.at(rows.sequence);
+      TableSequence& sequence = sequences_.at(rows.sequence);
       if (!logits) {
         fail(rows.sequence, sequence, failure);
         continue;
@@ -288,10 +247,22 @@ class BatcherState {
       for (auto& [sequence, message] : quick) self_->send(sequence->generator, std::move(message));
     };
     if (inline_unit_) {
-      inline_unit_->run(*self_, send_quick);
+      hand_out(inline_unit_->run(*self_, send_quick));
+      // Their asks are in the mailbox now: to arm a timer for one until the next is read would wake its
+      // thread.
+      gathering_ = true;
+      self_->send(self_, StepTick{tick_number_});
     } else {
       send_quick();
     }
+  }
+
+  /// Lets those go on whom the generators have woken: the router and its sinks carry the tokens out while the
+  /// next step is made ready, on a thread that is waiting for it, or on CAF's.
+  void hand_out(const WokenActors& woken) {
+    if (woken.empty()) return;
+    auto& system = self_->system();
+    if (!stepper_->aside([&system, woken] { run_woken(system, woken); })) leave_to_workers(system, woken);
   }
 
   /// Prompts come first: only steps that are decodes alone take drafts along. Nobody is to wait for pages
@@ -300,7 +271,7 @@ class BatcherState {
     std::vector<DraftOffer> offers;
     spare_pages -= std::min(spare_pages, sequences_.size());
     for (const PlannedRows& rows : plan) {
-      const Sequence& sequence = sequences_.at(rows.sequence);
+      const TableSequence& sequence = sequences_.at(rows.sequence);
       if (sequence.alone || sequence.waiting() != 1) return;
       offers.push_back(
           {stepper_->affordable(rows.sequence, 1, sequence.drafts.size(), spare_pages), sequence.draft_rate});
@@ -314,14 +285,14 @@ class BatcherState {
 
   /// Skips what others have computed already. Asked until the sequence's first step, because that may be in a
   /// step that runs meanwhile.
-  void reuse_prefix(SequenceId id, Sequence& sequence) {
+  void reuse_prefix(SequenceId id, TableSequence& sequence) {
     if (!config_.prefix_cache || sequence.started || sequence.taken != 0) return;
     sequence.taken = stepper_->reuse_prefix(id, sequence.tokens);
     sequence.cached_tokens = static_cast<std::uint32_t>(sequence.taken);
   }
 
   void add_rows(StepBatch& batch, const PlannedRows& rows) {
-    const Sequence& sequence = sequences_.at(rows.sequence);
+    const TableSequence& sequence = sequences_.at(rows.sequence);
     const std::size_t length = stepper_->length(rows.sequence);
     for (std::size_t i = 0; i < rows.tokens; ++i) {
       const std::size_t index = sequence.taken + i;
@@ -334,7 +305,7 @@ class BatcherState {
     }
   }
 
-  void fail(SequenceId id, Sequence& sequence, const std::string& message) {
+  void fail(SequenceId id, TableSequence& sequence, const std::string& message) {
     sequence.tokens.clear();
     sequence.taken = 0;
     sequence.drafts.clear();
@@ -350,10 +321,9 @@ class BatcherState {
   }
 
   /// At the first step of a sequence: `taken` is what was reused.
-  void count_prefix(const Sequence& sequence) {
-    Counters& counters = *config_.counters;
-    counters.prefix_tokens_asked.fetch_add(sequence.tokens.size(), std::memory_order_relaxed);
-    counters.prefix_tokens_reused.fetch_add(sequence.taken, std::memory_order_relaxed);
+  void count_prefix(const TableSequence& sequence) {
+    bump(config_.counters->prefix_tokens_asked, sequence.tokens.size());
+    bump(config_.counters->prefix_tokens_reused, sequence.taken);
   }
 
   void publish_pages() { config_.counters->publish_pages(config_.replica, stepper_->pages_used()); }
@@ -364,11 +334,11 @@ class BatcherState {
   std::optional<StepBudget> budget_;
   DraftPlan draft_plan_;
   std::optional<InlineUnit> inline_unit_;  // none under a deterministic scheduler
-  std::unordered_map<SequenceId, Sequence> sequences_;
-  std::size_t answering_ = 0;  // sequences with `answering`
+  SequenceTable sequences_;
   std::uint64_t arrivals_ = 0;
   std::uint64_t tick_number_ = 0;             // of the step that comes next
   bool tick_sent_ = false;                    // the next step's tick is in the mailbox
+  bool gathering_ = false;                    // a tick is in the mailbox behind the answers to the last step
   std::optional<TimePoint> could_run_since_;  // the next step
   std::optional<TimePoint> timer_due_;        // when it is to be looked at whether it waits longer
   bool no_pages_ = false;  // for anything that was asked for: there is no step before others give some back

@@ -4,24 +4,34 @@
 
 #include <caf/execution_unit.hpp>
 #include <caf/resumable.hpp>
+#include <utility>
 #include <vector>
 
 namespace troupe {
 
+/// Actors that have messages and wait for a thread. Each holds a reference, so they are to be run or
+/// scheduled.
+using WokenActors = std::vector<caf::resumable*>;
+
 /// What an actor sends within run() to idle actors is handled within run() as well: on the same thread, one
-/// receiver after the other. Whom these wake in turn goes to CAF's workers as always, once all have run: so
-/// an actor that several of them send to is woken once. Receivers that are at work elsewhere go on there.
+/// receiver after the other. Whom these wake in turn goes on when all have run: so an actor that several of
+/// them send to is woken once. Receivers that are at work elsewhere go on there.
 ///
 /// For detached actors only, whose thread keeps nobody waiting while it runs others. One owner.
 class InlineUnit final : public caf::execution_unit {
  public:
   explicit InlineUnit(caf::actor_system& system) : caf::execution_unit(&system) {}
 
-  /// Calls `send_all`, in which `owner` sends; then the receivers run.
+  /// Calls `send_all`, in which `owner` sends; then the receivers run. Returns whom they woke, and who of
+  /// them has more to do.
   template <class Owner, class SendAll>
-  void run(Owner& owner, SendAll send_all) {
-    const Borrowed<Owner> borrowed(owner, *this);
-    send_all();
+  WokenActors run(Owner& owner, SendAll send_all) {
+    {
+      const Borrowed<Owner> borrowed(owner, *this);
+      send_all();
+    }
+    run_woken();
+    return std::exchange(woken_, {});
   }
 
   void exec_later(caf::resumable* job) override { woken_.push_back(job); }
@@ -31,25 +41,28 @@ class InlineUnit final : public caf::execution_unit {
   template <class Owner>
   class Borrowed {
    public:
-    Borrowed(Owner& owner, InlineUnit& unit) : owner_(owner), unit_(unit), before_(owner.context()) {
-      owner_.context(&unit_);
+    Borrowed(Owner& owner, InlineUnit& unit) : owner_(owner), before_(owner.context()) {
+      owner_.context(&unit);
     }
-    ~Borrowed() {
-      owner_.context(before_);
-      unit_.run_woken();
-    }
+    ~Borrowed() { owner_.context(before_); }
     Borrowed(const Borrowed&) = delete;
     Borrowed& operator=(const Borrowed&) = delete;
 
    private:
     Owner& owner_;
-    InlineUnit& unit_;
     caf::execution_unit* before_;
   };
 
+  friend void run_woken(caf::actor_system& system, WokenActors actors);
   void run_woken();
 
-  std::vector<caf::resumable*> woken_;  // each holds a reference
+  WokenActors woken_;
 };
+
+/// Runs the actors on the calling thread, then those whom they wake; what is left to do is scheduled.
+void run_woken(caf::actor_system& system, WokenActors actors);
+
+/// Leaves the actors to CAF's workers.
+void leave_to_workers(caf::actor_system& system, const WokenActors& actors);
 
 }  // namespace troupe

@@ -5,12 +5,23 @@
 #include <utility>
 
 namespace troupe {
+namespace {
+
+// New steps count for an eighth: contexts grow, and other work on the machine comes and goes.
+constexpr double new_share = 0.125;
+
+// What took so many times what was expected is no measure of the next: it counts as if it took this.
+constexpr double accident = 2;
+
+}  // namespace
 
 std::size_t StepBudget::bucket_of(std::size_t rows) {
   return std::min<std::size_t>(std::bit_width(std::max<std::size_t>(rows, 1) - 1), 32);
 }
 
-void StepBudget::observe(std::size_t rows, Duration time) {
+void StepBudget::observe(std::size_t rows, Duration time, std::size_t prompt_rows) {
+  if (prompt_rows == 0) mixed_ = 0;
+  if (prompt_rows != 0 && prompt_rows < rows) observe_prompt(rows - prompt_rows, prompt_rows, time);
   std::optional<Bucket>& bucket = buckets_[bucket_of(rows)];
   if (!bucket) {
     bucket = Bucket{static_cast<double>(rows), time.count(), true};
@@ -18,10 +29,20 @@ void StepBudget::observe(std::size_t rows, Duration time) {
   }
   // The first of a size may have paid for what is done once: memory, threads that slept.
   const bool was_slow = std::exchange(bucket->fresh, false) && time.count() < bucket->seconds;
-  // New steps count for an eighth: contexts grow, and other work on the machine comes and goes.
-  const double share = was_slow ? 1 : 0.125;
+  const double share = was_slow ? 1 : new_share;
   bucket->rows += share * (static_cast<double>(rows) - bucket->rows);
   bucket->seconds += share * (time.count() - bucket->seconds);
+}
+
+/// A cost per row that follows what is measured, up and down: of a number of rows whose steps once were found
+/// too slow, by an accident or because contexts were longer, nothing would be measured again.
+void StepBudget::observe_prompt(std::size_t decodes, std::size_t prompt_rows, Duration time) {
+  ++mixed_;
+  const Duration alone = expect(decodes).value_or(Duration(0));
+  // Not nothing, though the clock may say so.
+  const Duration cost = std::max(time - alone, time / 8) / static_cast<double>(prompt_rows);
+  if (!prompt_row_) prompt_row_ = cost;
+  *prompt_row_ += new_share * (std::min(cost, accident * *prompt_row_) - *prompt_row_);
 }
 
 std::optional<StepBudget::Duration> StepBudget::expect(std::size_t rows) const {
@@ -56,6 +77,12 @@ std::size_t StepBudget::rows_for(std::size_t decodes) const {
   const auto alone = expect(decodes);
   if (!alone) return rows_max_;
   const Duration allowed = std::max(free_time, *alone * stretch_);
+  if (prompt_row_ && prompt_row_->count() > 0) {
+    if (mixed_ >= mixed_max) return decodes;
+    const double fit = std::max(0.0, (allowed - *alone) / *prompt_row_);
+    const auto room = static_cast<double>(rows_max_ - std::min(rows_max_, decodes));
+    return std::max(least, decodes + static_cast<std::size_t>(std::min(fit, room)));
+  }
   // More rows take longer, but for noise in what was measured: any boundary that halving finds will do.
   std::size_t fits = least, beyond = rows_max_ + 1;
   while (beyond - fits > 1) {

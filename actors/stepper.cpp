@@ -1,6 +1,7 @@
 #include "actors/stepper.hpp"
 
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -69,6 +70,8 @@ class ModelStepper final : public Stepper {
     return cache_.pages_missing(id, tokens);
   }
   std::size_t pages_available() const override { return cache_.pages_available(); }
+
+  bool aside(std::function<void()> job) override { return pool_.aside(std::move(job)); }
 
   std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) override {
     auto logits = logits_->take();

@@ -2,6 +2,7 @@
 // What a batcher needs of a model: sequences and steps. The seam where tests put models that fail.
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -32,6 +33,10 @@ class Stepper {
 
   /// One forward pass. The logits stay valid as long as they are held.
   virtual std::shared_ptr<const LogitsBlock> run(const StepBatch& batch) = 0;
+
+  /// Has a thread that would have nothing to do until the next step call `job`, which must not throw. False
+  /// where there is none.
+  virtual bool aside(std::function<void()> /*job*/) { return false; }
 
   virtual std::size_t pages_used() const = 0;
 

@@ -17,8 +17,9 @@ namespace HWY_NAMESPACE {
 /// and `static FloatVector load(const Stored*)`, which loads `lanes` weights.
 template <class Weight>
 struct FloatKernel {
-  // Two where there is room: a chain of additions alone would wait for itself. More would be too many streams
-  // for the memory.
+  // Two for several rows where there is room, so that a load of activations serves both. More would be too
+  // many streams for the memory; one row is done sooner from one stream, though its chain of additions waits
+  // for itself.
   static constexpr std::size_t groups_max = 2;
   // Sums, one group's weights and a broadcast value fit the registers: 32 of AVX3, 16 of AVX2.
 #if HWY_CAP_GE512

@@ -3,7 +3,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -53,6 +55,10 @@ struct ThreadPool::State {
   std::atomic<bool> stopping{false};
   alignas(64) std::atomic<std::uint32_t> inside{0};
 
+  std::atomic<bool> has_asides{false};
+  std::mutex asides_mutex;
+  std::vector<std::function<void()>> asides;
+
   std::vector<std::thread> workers;
 
   void take_all(unsigned worker) {
@@ -63,15 +69,30 @@ struct ThreadPool::State {
     }
   }
 
+  void take_asides() {
+    std::vector<std::function<void()>> jobs;
+    {
+      const std::lock_guard lock(asides_mutex);
+      jobs.swap(asides);
+      has_asides.store(false);
+    }
+    for (const auto& job : jobs) job();
+  }
+
   void work(unsigned worker) {
     std::uint32_t seen = 0;
-    for (;;) {
-      wait_while_equal(epoch, seen);
+    for (bool again = false;;) {
+      if (!again) wait_while_equal(epoch, seen);
       inside.fetch_add(1);
       // Read inside, so that it names the operation that is joined and none is joined twice in vain.
       seen = epoch.load();
-      if (open.load()) take_all(worker);
+      const bool is_open = open.load();
+      // A job that came before the operation goes first: should the operation hang, whoever is to find that
+      // out may be in the job.
+      again = has_asides.load();
+      if (is_open && !again) take_all(worker);
       if (inside.fetch_sub(1) == 1) inside.notify_one();
+      if (again) take_asides();
       // After `seen` was read: it may be the epoch that stop() made, and then no other will come.
       if (stopping.load()) return;
     }
@@ -81,16 +102,23 @@ struct ThreadPool::State {
     stopping.store(true);
     epoch.fetch_add(1);
     epoch.notify_all();
-    for (std::thread& worker : workers) worker.join();
+    for (std::thread& worker : workers) {
+      if (worker.get_id() == std::this_thread::get_id()) {
+        worker.detach();  // it is in a job; when that returns it ends, without another look at the pool
+      } else {
+        worker.join();
+      }
+    }
+    take_asides();
   }
 };
 
-ThreadPool::ThreadPool(unsigned threads) : state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(unsigned threads) : state_(std::make_shared<State>()) {
   if (threads == 0) threads = usable_threads();
   state_->workers.reserve(threads - 1);
   try {
     for (unsigned worker = 1; worker < threads; ++worker)
-      state_->workers.emplace_back([state = state_.get(), worker] { state->work(worker); });
+      state_->workers.emplace_back([state = state_, worker] { state->work(worker); });
   } catch (...) {
     // The system gives no more threads: those that run must end before the exception leaves.
     state_->stop();
@@ -100,6 +128,19 @@ ThreadPool::ThreadPool(unsigned threads) : state_(std::make_unique<State>()) {
 
 ThreadPool::~ThreadPool() {
   state_->stop();
+}
+
+bool ThreadPool::aside(std::function<void()> job) {
+  State& state = *state_;
+  if (state.workers.empty()) return false;
+  {
+    const std::lock_guard lock(state.asides_mutex);
+    state.asides.push_back(std::move(job));
+    state.has_asides.store(true);
+  }
+  state.epoch.fetch_add(1);
+  state.epoch.notify_one();
+  return true;
 }
 
 unsigned ThreadPool::threads() const noexcept {

@@ -2,6 +2,7 @@
 // Fork-join for the kernels: a fixed set of threads that all work on one operation at a time.
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <type_traits>
 
@@ -42,12 +43,18 @@ class ThreadPool {
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 
+  /// Has one of the workers call `job`, soon: now if it is between two operations, for it then would only
+  /// spin. Operations that begin meanwhile do without it. False, and nothing is done, where there is no
+  /// worker. What none has got to is called by the destructor. The job must not throw, but may be what
+  /// destroys the pool. Called as parallel_for() is.
+  bool aside(std::function<void()> job);
+
  private:
   using Call = void (*)(void* context, std::size_t index, unsigned worker);
   void run(std::size_t count, Call call, void* context);
 
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  // also held by the workers
 };
 
 }  // namespace troupe

@@ -42,11 +42,12 @@ TEST_CASE("receivers run on the sender's thread, one after the other, before it 
   system.spawn<caf::detached>([=](caf::event_based_actor* self) {
     InlineUnit unit(self->system());
     for (int round = 0; round < 3; ++round) {
-      unit.run(*self, [&] {
+      const WokenActors woken = unit.run(*self, [&] {
         self->send(second, 10 * round + 1);
         self->send(first, 10 * round + 2);
         self->send(second, 10 * round + 3);  // it was woken already
       });
+      CHECK(woken.empty());  // the reader is no actor that waits for a thread
       self->send(boss, "round " + std::to_string(round) + " on " + thread_name());
     }
   });
@@ -75,10 +76,10 @@ TEST_CASE("a receiver that throws ends alone, and one with much to do goes on el
   const auto busy = system.spawn<caf::lazy_init>(receiver, boss);
   system.spawn<caf::detached>([=](caf::event_based_actor* self) {
     InlineUnit unit(self->system());
-    unit.run(*self, [&] {
+    leave_to_workers(self->system(), unit.run(*self, [&] {
       self->send(careless, 1);
       for (int i = 0; i < 100; ++i) self->send(busy, i);
-    });
+    }));
   });
   int answers = 0, ends = 0;
   while (answers < 100 || ends < 1) {
@@ -92,4 +93,40 @@ TEST_CASE("a receiver that throws ends alone, and one with much to do goes on el
           ++ends;
         });
   }
+}
+
+TEST_CASE("whom the receivers wake can be run on another thread, and whom those wake as well", "[actors]") {
+  caf::actor_system_config config;
+  caf::actor_system system(config);
+  caf::scoped_actor reader(system);
+  const caf::actor boss(reader);
+  const auto last = system.spawn<caf::lazy_init>(receiver, boss);
+  const auto middle = system.spawn<caf::lazy_init>([=](caf::event_based_actor* self) -> caf::behavior {
+    return {[=](int number) {
+      self->send(boss, "passed on by " + thread_name());
+      self->send(last, number);
+    }};
+  });
+  const auto first = system.spawn<caf::lazy_init>([=](caf::event_based_actor* self) -> caf::behavior {
+    return {[=](int number) { self->send(middle, number); }};
+  });
+  std::string other;
+  system.spawn<caf::detached>([&](caf::event_based_actor* self) {
+    InlineUnit unit(self->system());
+    const WokenActors woken = unit.run(*self, [&] {
+      self->send(first, 1);
+      self->send(first, 2);
+    });
+    CHECK(woken.size() == 1);
+    std::thread thread([&] {
+      other = thread_name();
+      run_woken(self->system(), woken);
+    });
+    thread.join();
+    self->send(boss, "done");
+  });
+  Lines lines;
+  for (int i = 0; i < 5; ++i) reader->receive([&](std::string& line) { lines.push_back(std::move(line)); });
+  CHECK(lines ==
+        Lines{"passed on by " + other, "passed on by " + other, "1 on " + other, "2 on " + other, "done"});
 }

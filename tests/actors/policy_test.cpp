@@ -138,6 +138,28 @@ TEST_CASE("prompts move on however tight the budget, and short steps are not cut
   CHECK(fast.rows_for(1) == 256);
 }
 
+TEST_CASE("what prompts cost beside decodes is followed up and down, so that no accident lasts", "[actors]") {
+  StepBudget budget(256, 2);
+  constexpr std::size_t decodes = 4;
+  double alone = 0.004;  // seconds; grows with the contexts
+  budget.observe(decodes, StepBudget::Duration(alone));
+  budget.observe(16, StepBudget::Duration(0.009), 16);
+  std::size_t prompt_rows = 0, without = 0;
+  for (int step = 0; step < 2000; ++step) {
+    const std::size_t rows = budget.rows_for(decodes), more = rows - decodes;
+    const double time = alone + 0.0004 * static_cast<double>(more);
+    if (step > 100) CHECK(time < 2.5 * alone);
+    const bool accident = step % 50 == 30 && more != 0;
+    budget.observe(rows, StepBudget::Duration(accident ? 0.1 : time), more);
+    prompt_rows += more;
+    without += more == 0;
+    alone += 0.000004;
+  }
+  CHECK(without < 2000 / StepBudget::mixed_max);
+  CHECK(prompt_rows >
+        2000 * 10);  // at the beginning as many fit as a step without them has time: ten; in the end 30
+}
+
 TEST_CASE("a step waits for the late until that has cost as much as going without them", "[actors]") {
   using namespace std::chrono_literals;
   const StepOutlook::Duration wait_max = 2ms;

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <thread>
 #include <vector>
@@ -75,6 +76,48 @@ TEST_CASE("workers that fell asleep wake for the next operation", "[kernels][thr
     });
     CHECK(here == 2);
   }
+}
+
+TEST_CASE("a job aside runs once, on a worker, between operations and beside them", "[kernels][threads]") {
+  for (const unsigned threads : {2u, 3u}) {
+    std::atomic<int> jobs{0}, elsewhere{0};
+    std::atomic<std::size_t> indices{0};
+    {
+      ThreadPool pool(threads);
+      for (int round = 0; round < 2000; ++round) {
+        if (round % 500 == 0)
+          std::this_thread::sleep_for(std::chrono::milliseconds(2));  // workers fall asleep
+        CHECK(pool.aside([&, caller = std::this_thread::get_id()] {
+          elsewhere += std::this_thread::get_id() != caller;
+          ++jobs;
+        }));
+        if (round % 3 != 0) pool.parallel_for(10, [&](std::size_t, unsigned) { ++indices; });
+      }
+      while (jobs != 2000) std::this_thread::yield();  // without being asked for anything else
+      CHECK(elsewhere == 2000);
+      CHECK(pool.aside([&] { ++jobs; }));
+    }
+    CHECK(jobs == 2001);  // the end of the pool loses none
+    CHECK(indices == 10 * 1333);
+  }
+  CHECK_FALSE(ThreadPool(1).aside([] {}));
+}
+
+TEST_CASE("a job aside holds up no operation, and may destroy its pool", "[kernels][threads]") {
+  auto pool = std::make_shared<ThreadPool>(2);
+  std::atomic<bool> go_on{false}, over{false};
+  pool->aside([&, own = pool]() mutable {
+    while (!go_on) std::this_thread::yield();
+    own.reset();
+    over = true;
+  });
+  std::atomic<int> calls{0};
+  pool->parallel_for(100, [&](std::size_t, unsigned) { ++calls; });
+  CHECK(calls == 100);
+  CHECK_FALSE(over);
+  pool.reset();
+  go_on = true;
+  while (!over) std::this_thread::yield();
 }
 
 TEST_CASE("a pool that never worked, works until now, or sleeps, can be destroyed", "[kernels][threads]") {
