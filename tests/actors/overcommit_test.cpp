@@ -63,7 +63,7 @@ TEST_CASE("the oldest request runs from its start to its end however full the ca
 }
 
 TEST_CASE("2 000 random cancels under over-commitment free their pages within one step", "[actors]") {
-  constexpr std::size_t count = 14'000;
+  constexpr std::size_t count = 2'800;
   EngineOptions options = roomy(pool_of(8));
   World world(options, 14);
   std::map<StreamTag, RequestId> ids;
@@ -92,7 +92,7 @@ TEST_CASE("2 000 random cancels under over-commitment free their pages within on
     late += world.ledger->steps > steps + 1;
   }
   CHECK(late == 0);
-  CHECK(running_cancelled > 1000);
+  CHECK(running_cancelled > 200);
   world.settle();
   std::size_t wrong = 0;
   for (const auto& [tag, record] : world.records) wrong += record.ends != 1 || !record.reason;
