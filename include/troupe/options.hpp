@@ -122,7 +122,7 @@ struct EngineOptions {
   /// How much longer a step may take for the prompts in it while streams run, as a multiple, at least 1: what
   /// it takes is measured, and prompts are cut accordingly. Larger is faster prefill; smaller is a steadier
   /// pace of the streams. Steps of up to 5 ms are not cut: nobody notices those.
-  double step_stretch_max = 2;
+  double step_stretch_max = 1.9;
 
   /// Tokens that a request may guess ahead for one step, 0 for none. A guess is what followed when the last
   /// tokens stood in its prompt or answer before; the step verifies all of them at once, and those that are
