@@ -91,7 +91,8 @@ part_tsan() {
   tools/caf_for_tsan.sh build-tsan/caf
   tools/build.sh build-tsan -Doptimization=1 -Ddebug=false -Db_ndebug=false -Db_sanitize=thread \
     -Dcpp_args='-g1 -fno-omit-frame-pointer' >/dev/null
-  LD_LIBRARY_PATH=$PWD/build-tsan/caf/lib TSAN_OPTIONS=halt_on_error=1 run_suites build-tsan unit system
+  LD_LIBRARY_PATH=$PWD/build-tsan/caf/lib TSAN_OPTIONS=halt_on_error=1:suppressions=$PWD/tests/tsan_suppressions.txt \
+    run_suites build-tsan unit system
 }
 
 part_tidy() {
