@@ -17,7 +17,7 @@ class Accounts {
 
   void refused(const Error& error) { bump(counters_->refusals[static_cast<std::size_t>(error.code)]); }
   void admitted(const Flight& flight);
-  /// A generator takes it: the first one, or another after a fault.
+  /// A generator takes it: the first one, or another after a fault or when it had to make way.
   void assigned(Flight& flight, TimePoint now);
   void token(Flight& flight, TimePoint now);
   /// The reader, for whom the generator had stopped, goes on.

@@ -14,8 +14,8 @@ constexpr std::uint64_t starvation_interval = 8;
 
 bool AdmissionQueue::push(QueuedRequest request) {
   // A single request larger than the token bound must be able to run on an empty queue.
-  const bool too_many_tokens = tokens_ + request.tokens > tokens_max_ && !where_.empty();
-  if (where_.size() >= requests_max_ || too_many_tokens) return false;
+  const bool too_many_tokens = tokens_ + request.tokens > tokens_max_ && requests() != 0;
+  if (requests() >= requests_max_ || too_many_tokens) return false;
   Class& c = class_of(request.priority);
   const auto [key, fresh_key] = c.keys.try_emplace(std::move(request.client_key));
   if (fresh_key) key->second.served = c.fair_clock;
@@ -29,6 +29,16 @@ void AdmissionQueue::put_back(QueuedRequest request, std::uint64_t seniority) {
   TROUPE_CHECK(key != c.keys.end() && key->second.being_served > 0);
   --key->second.being_served;
   wait(key, request, {std::chrono::steady_clock::time_point::min(), seniority});
+}
+
+void AdmissionQueue::count_waiting(std::uint64_t tokens) noexcept {
+  ++elsewhere_;
+  tokens_ += tokens;
+}
+
+void AdmissionQueue::count_no_longer(std::uint64_t tokens) noexcept {
+  --elsewhere_;
+  tokens_ -= tokens;
 }
 
 void AdmissionQueue::wait(Keys::iterator key, const QueuedRequest& request, const Order& order) {
@@ -119,7 +129,7 @@ void AdmissionQueue::forget_if_idle(Class& c, Keys::iterator key) {
 
 std::uint64_t AdmissionQueue::tokens_before(std::uint64_t tokens) const noexcept {
   const std::uint64_t excess = tokens_ + tokens > tokens_max_ ? tokens_ + tokens - tokens_max_ : 0;
-  const std::uint64_t one_request = where_.empty() ? 0 : tokens_ / where_.size();
+  const std::uint64_t one_request = requests() == 0 ? 0 : tokens_ / requests();
   return std::max(excess, one_request);
 }
 

@@ -57,6 +57,11 @@ class AdmissionQueue {
   /// refused.
   void put_back(QueuedRequest request, std::uint64_t seniority);
 
+  /// A request of so many tokens, which pop() gave out, waits for something else than its turn: it counts
+  /// like all that wait until it no longer does.
+  void count_waiting(std::uint64_t tokens) noexcept;
+  void count_no_longer(std::uint64_t tokens) noexcept;
+
   /// A request of this key that is being served has cost `tokens` more.
   void charge(Priority priority, const std::string& client_key, std::uint64_t tokens);
   /// It has ended.
@@ -66,9 +71,9 @@ class AdmissionQueue {
   std::uint64_t tokens_before(std::uint64_t tokens) const noexcept;
 
   /// Whether nothing at all can be pushed.
-  bool full() const noexcept { return where_.size() >= requests_max_ || tokens_ >= tokens_max_; }
+  bool full() const noexcept { return requests() >= requests_max_ || tokens_ >= tokens_max_; }
 
-  std::size_t requests() const noexcept { return where_.size(); }
+  std::size_t requests() const noexcept { return where_.size() + elsewhere_; }
   std::uint64_t tokens() const noexcept { return tokens_; }
 
  private:
@@ -120,6 +125,7 @@ class AdmissionQueue {
   std::uint32_t requests_max_;
   std::uint64_t tokens_max_;
   std::uint64_t tokens_ = 0;
+  std::size_t elsewhere_ = 0;  // requests that wait for something else
   std::uint64_t arrivals_ = 0;
   std::uint64_t popped_ = 0;
   std::array<Class, 3> classes_;

@@ -15,7 +15,7 @@ struct PendingRows {
   std::size_t tokens = 0;     ///< that wait; 1 is a decode, more is a prefill
   std::uint64_t arrival = 0;  ///< order in which the asks came
   bool alone = false;         ///< shares no step with others
-  std::size_t pages = 0;      ///< of the KV cache that they take, all tokens that wait together
+  std::size_t pages = 0;      ///< of the KV cache that they take, as many as a step can have
 };
 
 struct PlannedRows {
@@ -24,7 +24,7 @@ struct PlannedRows {
   std::size_t drafts = 0;  ///< guesses behind them: see draft_plan.hpp
 };
 
-/// Those for which there are pages, in order of arrival; the others have to wait until there are more. Of
+/// Those for which there are pages, who came first first; the others have to wait until there are more. Of
 /// `pages_available` that leaves what nobody waits for.
 std::vector<PendingRows> with_pages(std::vector<PendingRows> pending, std::size_t& pages_available);
 

@@ -173,8 +173,9 @@ class BatcherState {
     for (auto& [id, sequence] : sequences_.all()) {
       if (sequence.waiting() == 0) continue;
       reuse_prefix(id, sequence);
-      pending.push_back({id, sequence.waiting(), sequence.arrival, sequence.alone,
-                         stepper_->pages_missing(id, sequence.waiting())});
+      pending.push_back(
+          {id, sequence.waiting(), sequence.arrival, sequence.alone,
+           stepper_->pages_missing(id, std::min<std::size_t>(sequence.waiting(), config_.step_tokens_max))});
     }
     // The router sees to it that what runs fits, but generators can be ahead of it.
     std::size_t spare_pages = stepper_->pages_available();

@@ -153,8 +153,7 @@ std::optional<TimePoint> Crew::next_start(bool generator_wanted, TimePoint now) 
   }
   // One that could start already waits for something else, KV pages: waking up for it would be a busy wait.
   const bool wanted = pool_shape_ == PoolShape::fixed || (generator_wanted && idle_.empty());
-  if (wanted && working() < pool_max_ && generator_not_before_ > now)
-    consider(generator_not_before_);
+  if (wanted && working() < pool_max_ && generator_not_before_ > now) consider(generator_not_before_);
   return next;
 }
 

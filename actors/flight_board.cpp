@@ -139,13 +139,36 @@ void FlightBoard::start_next() {
   queue_.charge(s.priority, s.client_key, s.work->prompt.size());
 }
 
-void FlightBoard::wait_again(const Flight& flight) {
+void FlightBoard::wait_again(Flight& flight) {
   running_.erase(flight.id);
-  interrupted_.push_back(flight.id);
+  if (flight.paused()) {
+    wait_for_reader(flight);
+  } else {
+    interrupted_.push_back(flight.id);
+  }
 }
 
 void FlightBoard::wait_in_queue(Flight& flight) {
   running_.erase(flight.id);
+  if (flight.paused()) {
+    wait_for_reader(flight);
+  } else {
+    put_back(flight);
+  }
+}
+
+void FlightBoard::wait_for_reader(const Flight& flight) {
+  for_reader_.insert(flight.id);
+  queue_.count_waiting(tokens_max(flight));
+}
+
+bool FlightBoard::waits_no_longer_for_reader(const Flight& flight) {
+  if (for_reader_.erase(flight.id) == 0) return false;
+  queue_.count_no_longer(tokens_max(flight));
+  return true;
+}
+
+void FlightBoard::put_back(Flight& flight) {
   flight.queued = true;
   queue_.put_back(queued(flight.submission, flight.id, {}), flight.seniority);
 }
@@ -167,7 +190,7 @@ std::optional<std::vector<RequestId>> FlightBoard::who_makes_way_for(const Fligh
   runners.reserve(running_.size());
   for (const RequestId id : running_) runners.push_back(runner(id));
   auto they = who_makes_way(flight.submission.client_key, flight.submission.priority, runners, enough);
-  if (!they && flight.evictions != 0 && !flight.paused()) they = who_makes_way_for_evicted(runners, enough);
+  if (!they && flight.evictions != 0) they = who_makes_way_for_evicted(runners, enough);
   return they;
 }
 
@@ -193,6 +216,7 @@ void FlightBoard::erase(RequestId id) {
   }
   running_.erase(id);
   interrupted_.erase(std::remove(interrupted_.begin(), interrupted_.end(), id), interrupted_.end());
+  waits_no_longer_for_reader(*flight);
   if (flight->submission.deadline) deadlines_.erase({*flight->submission.deadline, id});
   if (flight->reader_due) readers_due_.erase({*flight->reader_due, id});
   flights_.erase(id);
@@ -207,6 +231,7 @@ void FlightBoard::await_reader(Flight& flight, TimePoint due) {
 void FlightBoard::reader_back(Flight& flight) {
   readers_due_.erase({*flight.reader_due, flight.id});
   flight.reader_due.reset();
+  if (waits_no_longer_for_reader(flight)) put_back(flight);
 }
 
 std::size_t FlightBoard::running_paused() const {

@@ -98,8 +98,9 @@ class FlightBoard {
   /// It was served a token.
   void served_token(const Flight& flight);
   /// Puts a flight that a fault interrupted in front of the queue.
-  void wait_again(const Flight& flight);
-  /// Puts a flight that had to make way in front of its client's others in the queue.
+  void wait_again(Flight& flight);
+  /// Puts a flight that had to make way in front of its client's others in the queue. Either way, one that is
+  /// paused waits for its reader first: it would keep a place, and those behind it, for nothing.
   void wait_in_queue(Flight& flight);
   /// Ends it, wherever it is.
   void erase(RequestId id);
@@ -142,13 +143,17 @@ class FlightBoard {
 
  private:
   Runner runner(RequestId id) const;
+  void put_back(Flight& flight);
+  void wait_for_reader(const Flight& flight);
+  bool waits_no_longer_for_reader(const Flight& flight);
   QueuedRequest queued(const Submission& submission, RequestId id, TimePoint deadline) const;
 
   RequestId next_id_ = 1;
   std::unordered_map<RequestId, Flight> flights_;
-  AdmissionQueue queue_;         // flights that wait for their first generator, or had to make way
-  std::set<RequestId> running_;  // flights that were started
-  std::uint64_t starts_ = 0;     // of flights, for the first time
+  AdmissionQueue queue_;            // flights that wait for their first generator, or had to make way
+  std::set<RequestId> running_;     // flights that were started
+  std::set<RequestId> for_reader_;  // those that have no place and are paused
+  std::uint64_t starts_ = 0;        // of flights, for the first time
   std::uint32_t context_tokens_;
   std::deque<RequestId> interrupted_;  // flights that wait for another one
   std::set<std::pair<TimePoint, RequestId>> deadlines_;

@@ -86,10 +86,13 @@ struct RouterTick {
   std::uint64_t number = 0;
 };
 
+/// Of the router to itself, behind what is in its mailbox: the KV cache may be too small for what runs.
+struct EvictTick {};
+
 using RouterActor = caf::typed_actor<caf::replies_to<Submission>::with<Admission>, caf::reacts_to<Cancel>,
                                      caf::reacts_to<Consumed>, caf::replies_to<Drain>::with<Drained>,
                                      caf::reacts_to<Emission>, caf::reacts_to<Ended>, caf::reacts_to<Faulted>,
-                                     caf::reacts_to<RouterTick>>;
+                                     caf::reacts_to<RouterTick>, caf::reacts_to<EvictTick>>;
 
 // ---- router, generator → batcher -------------------------------------------------------------------------
 
@@ -186,6 +189,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Emission)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Ended)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Faulted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::RouterTick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::EvictTick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::OpenSequence)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::CloseSequence)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Ask)

@@ -4,8 +4,26 @@
 #include <iterator>
 #include <map>
 #include <tuple>
+#include <utility>
 
 namespace troupe {
+namespace {
+
+/// Those without whom it is not enough: the last one may have made the room alone, or on another replica.
+std::vector<std::uint64_t> needed(std::vector<std::uint64_t> gone, const EnoughMakeWay& enough) {
+  for (std::size_t i = 0; i < gone.size();) {
+    auto others = gone;
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
+    if (enough(others)) {
+      gone = std::move(others);
+    } else {
+      ++i;
+    }
+  }
+  return gone;
+}
+
+}  // namespace
 
 std::optional<std::vector<std::uint64_t>> who_makes_way(std::string_view client_key, Priority priority,
                                                         const std::vector<Runner>& runners,
@@ -31,7 +49,7 @@ std::optional<std::vector<std::uint64_t>> who_makes_way(std::string_view client_
     gone.push_back((*next)->id);
     candidates.erase(next);
   }
-  return gone;
+  return needed(std::move(gone), enough);
 }
 
 std::optional<std::vector<std::uint64_t>> who_makes_way_for_evicted(const std::vector<Runner>& runners,
@@ -44,7 +62,7 @@ std::optional<std::vector<std::uint64_t>> who_makes_way_for_evicted(const std::v
   std::vector<std::uint64_t> gone;
   for (const Runner& runner : paused) {
     gone.push_back(runner.id);
-    if (enough(gone)) return gone;
+    if (enough(gone)) return needed(std::move(gone), enough);
   }
   return std::nullopt;
 }

@@ -7,6 +7,7 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
+#include <utility>
 
 #include "actors/accounts.hpp"
 #include "actors/crew.hpp"
@@ -72,7 +73,6 @@ class RouterState {
     const RequestId id = flight->id;
     accounts_->admitted(*flight);
     dispatch();
-    set_timer();
     return {id, std::nullopt};
   }
 
@@ -132,7 +132,20 @@ class RouterState {
     // What was served changes who is next, and whose place may be taken back for that.
     const RequestId next = flights_->next_id();
     const bool may_go = flight->served() == served_min || flight->paused();
-    if (evict() || (next != 0 && (may_go || next != kept_waiting_))) dispatch();
+    if (next != 0 && (may_go || next != kept_waiting_)) dispatch();
+    // Behind what is in the mailbox, the ends of others perhaps.
+    if (placement_->overdrawn() && !std::exchange(eviction_due_, true)) self_->send(self_, EvictTick{});
+  }
+
+  /// Where requests have grown beyond the KV cache, some make way.
+  void evict() {
+    eviction_due_ = false;
+    while (const auto full = placement_->overdrawn()) {
+      Flight& flight = flights_->who_makes_way_on(*full);
+      accounts_->evicted(flight);
+      preempt(flight);
+    }
+    dispatch();
   }
 
   void ended(const Ended& m) {
@@ -165,7 +178,6 @@ class RouterState {
     keep_batchers();
     end_drain(now);
     dispatch();
-    set_timer();
   }
 
  private:
@@ -201,6 +213,7 @@ class RouterState {
       assign(*flight);
     }
     accounts_->now_are(*flights_, *placement_, draining_);
+    set_timer();
   }
 
   void assign(Flight& flight) {
@@ -233,17 +246,6 @@ class RouterState {
     release(flight, GeneratorIs::busy);
     accounts_->preempted();
     flights_->wait_in_queue(flight);
-  }
-
-  /// Where requests have grown beyond the KV cache, lets some make way. Whether there were any.
-  bool evict() {
-    if (!placement_->overdrawn()) return false;
-    while (const auto full = placement_->overdrawn()) {
-      Flight& flight = flights_->who_makes_way_on(*full);
-      accounts_->evicted(flight);
-      preempt(flight);
-    }
-    return true;
   }
 
   /// Ends it with the error that the fault comes to, or lets it wait for another generator.
@@ -327,7 +329,6 @@ class RouterState {
       recover(flight, judge(flight));
     }
     dispatch();
-    set_timer();
   }
 
   /// Wakes the router for what is due next, and now and then while requests run: to watch their steps, and
@@ -365,6 +366,7 @@ class RouterState {
   std::optional<FaultPolicy> faults_;
   std::optional<Crew> crew_;            // generators and batchers
   std::optional<Placement> placement_;  // of the flights that have a generator
+  bool eviction_due_ = false;           // EvictTick is in the mailbox
   RequestId kept_waiting_ = 0;          // the last that was in front when dispatch() stopped there
   SequenceId next_sequence_ = 1;
 
@@ -387,6 +389,7 @@ RouterActor::behavior_type router(RouterState::Self self, const RouterConfig& co
       [self](const Ended& m) { self->state.ended(m); },
       [self](const Faulted& m) { self->state.faulted(m); },
       [self](const RouterTick& m) { self->state.tick(m); },
+      [self](EvictTick) { self->state.evict(); },
   };
 }
 

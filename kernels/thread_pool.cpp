@@ -56,6 +56,7 @@ struct ThreadPool::State {
   alignas(64) std::atomic<std::uint32_t> inside{0};
 
   std::atomic<bool> has_asides{false};
+  std::atomic<std::size_t> asides_begun{0};  // and not ended
   std::mutex asides_mutex;
   std::vector<std::function<void()>> asides;
 
@@ -76,7 +77,10 @@ struct ThreadPool::State {
       jobs.swap(asides);
       has_asides.store(false);
     }
-    for (const auto& job : jobs) job();
+    for (const auto& job : jobs) {
+      job();
+      asides_begun.fetch_sub(1);
+    }
   }
 
   void work(unsigned worker) {
@@ -132,10 +136,12 @@ ThreadPool::~ThreadPool() {
 
 bool ThreadPool::aside(std::function<void()> job) {
   State& state = *state_;
-  if (state.workers.empty()) return false;
+  // One that waits behind another job would wait for whatever that waits for.
+  if (state.asides_begun.load() >= state.workers.size()) return false;
   {
     const std::lock_guard lock(state.asides_mutex);
     state.asides.push_back(std::move(job));
+    state.asides_begun.fetch_add(1);
     state.has_asides.store(true);
   }
   state.epoch.fetch_add(1);

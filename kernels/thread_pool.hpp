@@ -44,9 +44,9 @@ class ThreadPool {
   }
 
   /// Has one of the workers call `job`, soon: now if it is between two operations, for it then would only
-  /// spin. Operations that begin meanwhile do without it. False, and nothing is done, where there is no
-  /// worker. What none has got to is called by the destructor. The job must not throw, but may be what
-  /// destroys the pool. Called as parallel_for() is.
+  /// spin. Operations that begin meanwhile do without it. False, and nothing is done, where every worker has
+  /// such a job already, or there is none. What none has got to is called by the destructor. The job must not
+  /// throw, but may be what destroys the pool. Called as parallel_for() is.
   bool aside(std::function<void()> job);
 
  private:

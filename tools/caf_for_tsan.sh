@@ -13,13 +13,12 @@ cd "$dir"
 : >log
 trap 'cat log >&2' ERR
 
-# shellcheck disable=SC1091
-. /etc/os-release
-archive=$(apt-cache policy libcaf-dev | grep -om 1 'https\?://[^ ]*')
-echo "deb-src $archive $VERSION_CODENAME main" >deb-src.list
+version=$(dpkg-query -W -f '${source:Version}' libcaf-dev)
+read -r archive suite < <(apt-cache policy libcaf-dev | grep -om 1 'https\?://[^ ]* [^ ]*')
+echo "deb-src $archive ${suite%%/*} ${suite#*/}" >deb-src.list
 options=(-q -o "Dir::Etc::SourceList=$PWD/deb-src.list" -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$PWD/lists")
 apt-get "${options[@]}" update >>log 2>&1
-apt-get "${options[@]}" source --download-only --tar-only libcaf-dev >>log 2>&1
+apt-get "${options[@]}" source --download-only --tar-only "libcaf-dev=$version" >>log 2>&1
 mkdir -p source
 tar -xzf actor-framework_*.orig.tar.gz -C source --strip-components 1
 

@@ -122,11 +122,11 @@ void EngineFlags::declare_replicas(CommandLine& command_line) {
                      "batchers over the one model, which divide threads and KV cache, at most one for each "
                      "thread; default 1; for many cores",
                      1, threads_max, options.replicas);
-  choice(
-      command_line, "--routing", "POLICY",
-      "which replica gets a request: least-loaded (default), round-robin, or prefix-affinity, the one that "
-      "was given the beginning of the prompt lately",
-      routings, options.routing);
+  choice(command_line, "--routing", "POLICY",
+         "with --replicas, which gets a request: least-loaded (default), round-robin, or prefix-affinity, "
+         "the one that "
+         "was given the beginning of the prompt lately",
+         routings, options.routing);
   choice(command_line, "--pool-shape", "SHAPE",
          "how generators are kept: growing (default), as they are needed; fixed, all from the start; or "
          "per-request, each for one request",

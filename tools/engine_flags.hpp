@@ -28,7 +28,7 @@ struct EngineFlags {
 /// "8 generators, 2 threads", and what else is not as it is by default.
 std::string engine_text(const EngineOptions& options);
 
-/// The largest --parallel: each is a KV cache of its own.
+/// The largest --parallel: each is a generator.
 constexpr std::uint32_t parallel_max = 1024;
 
 }  // namespace troupe::tools

@@ -24,6 +24,10 @@ Status in_range(const char* name, std::uint64_t value, std::uint64_t low, std::u
 Status check_ranges(const EngineOptions& o) {
   TROUPE_TRY_STATUS(in_range("threads", o.threads, 0, threads_max));
   TROUPE_TRY_STATUS(in_range("replicas", o.replicas, 1, threads_max));
+  TROUPE_TRY_STATUS(in_range("routing", static_cast<std::uint64_t>(o.routing), 0,
+                             static_cast<std::uint64_t>(Routing::prefix_affinity)));
+  TROUPE_TRY_STATUS(in_range("pool_shape", static_cast<std::uint64_t>(o.pool_shape), 0,
+                             static_cast<std::uint64_t>(PoolShape::per_request)));
   TROUPE_TRY_STATUS(in_range("context_tokens", o.context_tokens, 0, 1U << 24));
   TROUPE_TRY_STATUS(in_range("pool_max", o.pool_max, 1, 4096));
   TROUPE_TRY_STATUS(in_range("queue_requests_max", o.queue_requests_max, 1, 1U << 24));

@@ -20,6 +20,10 @@ Error out_of_range(const char* name, Number value, const char* range) {
   return {Errc::bad_argument, std::string(name) + " is " + text + "; expected " + range, 0};
 }
 
+Error no_token_possible() {
+  return {Errc::fault, "no token is possible: every logit is -infinity or not a number", 0};
+}
+
 constexpr float never = -std::numeric_limits<float>::infinity();
 
 // More is no sampling option but a table.
@@ -295,7 +299,6 @@ Token Sampler::draw_from_likeliest(std::span<const float> logits, float best, st
 }
 
 Result<Token> Sampler::sample(const LogitsView& logits, std::uint64_t position) {
-  const Error impossible{Errc::fault, "no token is possible: every logit is -infinity or not a number", 0};
   const std::size_t enough = top_count();
   const std::size_t kept = options_.temperature == 0 ? 1 : options_.top_k;
   const bool listed = enough != 0 && logits.top_count >= enough;
@@ -304,7 +307,7 @@ Result<Token> Sampler::sample(const LogitsView& logits, std::uint64_t position) 
   } else {
     const std::span<const float> row = adjust(logits.all);
     const float best = *std::max_element(maxima_.begin(), maxima_.end());
-    if (best == never) return impossible;
+    if (best == never) return no_token_possible();
     // +infinity leaves only the best.
     if (kept == 0 && !std::isinf(best)) {
       return options_.top_p == 1 && options_.min_p == 0 ? draw_from_all(row, best, position)
@@ -312,7 +315,7 @@ Result<Token> Sampler::sample(const LogitsView& logits, std::uint64_t position) 
     }
     top_values(row, maxima_, std::max<std::size_t>(1, kept), candidates_);
   }
-  if (candidates_.empty()) return impossible;
+  if (candidates_.empty()) return no_token_possible();
   const IndexedValue best = *std::max_element(
       candidates_.begin(), candidates_.end(),
       [](const IndexedValue& a, const IndexedValue& b) { return a.value < b.value; });  // the first of equals

@@ -1,6 +1,7 @@
 // Requests that together need more KV memory than there is: who runs, who makes way, and that nobody can tell
 // from the answers.
 
+#include "actors/admission.hpp"
 #include "actors/world.hpp"
 #include "base/random.hpp"
 #include "support/catch.hpp"
@@ -164,6 +165,50 @@ TEST_CASE("an answer that has begun does not stand still for the reader of anoth
   for (std::uint64_t i = 1; i < 3; ++i) alone.submit(World::request(20, 280, i));
   alone.settle();
   check_same_answers(world.records, alone.records);
+}
+
+TEST_CASE("a stream that made way and whose reader is away keeps nobody from a place", "[actors]") {
+  World world(pool_of(3), 20);
+  Submission slow = World::request(20, 330, 1);
+  slow.window_tokens = 290;
+  const RequestId id = world.submit(std::move(slow)).request;
+  world.run();
+  REQUIRE(world.records[1].tokens.size() == 290);
+  world.submit(World::request(20, 450, 2));
+  while (world.counters->evictions == 0) REQUIRE(world.run_once());
+  world.submit(World::request(4, 16, 3));  // for which there is room, but not for it and the evicted one
+  CHECK(world.counters->requests_queued == 1);
+  while (world.records[3].ends == 0) REQUIRE(world.run_once());
+  CHECK(world.records[2].ends == 0);
+  CHECK(world.counters->evictions == 1);
+  world.settle();
+  while (world.records[1].ends == 0) {
+    world.consumed(id, 30);
+    world.settle();
+  }
+  World alone(pool_of(3));
+  alone.submit(World::request(20, 330, 1));
+  alone.submit(World::request(20, 450, 2));
+  alone.submit(World::request(4, 16, 3));
+  alone.settle();
+  check_same_answers(world.records, alone.records);
+}
+
+TEST_CASE("readers that are away count in the bounds of the queue when they make way", "[actors]") {
+  AdmissionQueue queue(3, 1000);
+  REQUIRE(queue.push({1, 100, Priority::normal, "a", {}}));
+  REQUIRE(queue.pop() == 1U);
+  queue.count_waiting(100);
+  REQUIRE(queue.push({2, 100, Priority::normal, "a", {}}));
+  CHECK(queue.requests() == 2);
+  CHECK(queue.tokens() == 200);
+  CHECK_FALSE(queue.push({3, 801, Priority::normal, "a", {}}));
+  REQUIRE(queue.push({3, 800, Priority::normal, "a", {}}));
+  CHECK(queue.full());
+  CHECK_FALSE(queue.push({4, 1, Priority::normal, "a", {}}));
+  CHECK(queue.peek() == 2U);  // the other waits for something else
+  queue.count_no_longer(100);
+  CHECK(queue.push({4, 1, Priority::normal, "a", {}}));
 }
 
 TEST_CASE("guesses take no page that others need, and change no token of a cache that is full", "[actors]") {

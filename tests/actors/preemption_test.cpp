@@ -1,5 +1,6 @@
 // Places that are taken back: from whom, for whom, and that nobody can tell from the answers.
 
+#include <algorithm>
 #include <set>
 
 #include "actors/admission.hpp"
@@ -103,6 +104,18 @@ TEST_CASE("no place is taken from a key that has hardly more, nor if all that ma
   CHECK_FALSE(who_makes_way("a", Priority::normal, runners_of({{"a", 1}, {"b", 3}}), at_least(2)));
   CHECK_FALSE(who_makes_way("b", Priority::normal, runners_of({{"b", 8}}), at_least(1)));
   CHECK_FALSE(who_makes_way("a", Priority::normal, {}, at_least(1)));
+}
+
+TEST_CASE("nobody makes way who makes no room", "[actors]") {
+  const auto with = [](std::uint64_t id) {
+    return [id](const Ids& they) { return std::find(they.begin(), they.end(), id) != they.end(); };
+  };
+  std::vector<Runner> runners = runners_of({{"a", 7}});
+  CHECK(who_makes_way("d", Priority::normal, runners, with(4)) == Ids{4});
+  CHECK_FALSE(who_makes_way_for_evicted(runners, with(4)));
+  for (Runner& runner : runners) runner.paused = true;
+  CHECK(who_makes_way_for_evicted(runners, with(4)) == Ids{4});
+  CHECK(who_makes_way_for_evicted(runners, at_least(3)) == (Ids{7, 6, 5}));
 }
 
 TEST_CASE("whoever has just been started stays, and so does a higher priority", "[actors]") {
