@@ -11,6 +11,7 @@
 
 #include "actors/accounts.hpp"
 #include "actors/crew.hpp"
+#include "actors/ending.hpp"
 #include "actors/fault_policy.hpp"
 #include "actors/flight_board.hpp"
 #include "actors/validate.hpp"
@@ -61,7 +62,8 @@ class RouterState {
   // ---- from the embedder ----
 
   Admission submit(Submission& m) {
-    if (draining_) return refuse({Errc::draining, "the engine is stopping and takes no new requests", 0});
+    if (ending_.asked_for())
+      return refuse({Errc::draining, "the engine is stopping and takes no new requests", 0});
     if (crew_->failed()) return refuse(engine_failed());
     const TimePoint now = this->now();
     if (m.deadline && *m.deadline <= now)
@@ -95,12 +97,9 @@ class RouterState {
   }
 
   caf::typed_response_promise<Drained> drain(const Drain& m) {
-    draining_ = true;
-    accounts_->now_are(*flights_, *placement_, draining_);
     auto promise = self_->make_response_promise<Drained>();
-    drained_.push_back(promise);
-    drain_deadline_ =
-        std::min(drain_deadline_.value_or(TimePoint::max()), now() + std::chrono::milliseconds(m.drain_ms));
+    ending_.ask(promise, now() + std::chrono::milliseconds(m.drain_ms));
+    accounts_->now_are(*flights_, *placement_, ending_.asked_for());
     set_timer();
     if (flights_->empty()) complete_drain();
     end_drain(now());
@@ -212,7 +211,7 @@ class RouterState {
       flight->berth = placement_->take(up, flight->id, flight->text(), need).value();
       assign(*flight);
     }
-    accounts_->now_are(*flights_, *placement_, draining_);
+    accounts_->now_are(*flights_, *placement_, ending_.asked_for());
     set_timer();
   }
 
@@ -279,9 +278,9 @@ class RouterState {
   void conclude(const Flight& flight, const End& end) {
     const auto sink = flight.submission.sink;
     flights_->erase(flight.id);
-    accounts_->now_are(*flights_, *placement_, draining_);
+    accounts_->now_are(*flights_, *placement_, ending_.asked_for());
     self_->send(sink, end);
-    if (draining_ && flights_->empty()) complete_drain();
+    if (ending_.asked_for() && flights_->empty()) complete_drain();
   }
 
   // ---- supervision ----
@@ -337,7 +336,7 @@ class RouterState {
   void set_timer() {
     std::optional<TimePoint> next = flights_->next_deadline();
     const auto consider = [&](TimePoint t) { next = next ? std::min(*next, t) : t; };
-    if (drain_deadline_) consider(*drain_deadline_);
+    if (ending_.deadline()) consider(*ending_.deadline());
     if (flights_->running() > flights_->running_paused()) consider(now() + StepWatch::interval);
     if (const auto start = crew_->next_start(flights_->waiting() != 0, now())) consider(*start);
     const auto tick = next ? timer_.arm(*next, now()) : std::nullopt;
@@ -346,14 +345,13 @@ class RouterState {
 
   /// Cancels what still runs when the time for it is over.
   void end_drain(TimePoint now) {
-    if (!drain_deadline_ || *drain_deadline_ > now) return;
+    if (!ending_.overdue(now)) return;
     while (const auto id = flights_->any()) finish(*flights_->find(*id), FinishReason::cancelled);
   }
 
   void complete_drain() {
-    accounts_->now_are(*flights_, *placement_, draining_);
-    for (auto& promise : drained_) promise.deliver(Drained{});
-    drained_.clear();
+    accounts_->now_are(*flights_, *placement_, ending_.asked_for());
+    ending_.complete();
     self_->quit();
   }
 
@@ -370,11 +368,7 @@ class RouterState {
   RequestId kept_waiting_ = 0;          // the last that was in front when dispatch() stopped there
   SequenceId next_sequence_ = 1;
 
-  // Ending.
-  bool draining_ = false;
-  std::optional<TimePoint> drain_deadline_;
-  std::vector<caf::typed_response_promise<Drained>> drained_;
-
+  Ending ending_;
   WakeTimer timer_;
 };
 
