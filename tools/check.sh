@@ -85,7 +85,7 @@ part_asan() {
   tools/build.sh build-asan -Doptimization=1 -Ddebug=false -Db_ndebug=false -Db_sanitize=address,undefined \
     -Dcpp_args='-g1 -fno-sanitize-recover=all -fno-sanitize=vptr,null -fno-omit-frame-pointer' >/dev/null
   ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-    run_suites build-asan unit system
+    LSAN_OPTIONS=suppressions=$PWD/tests/lsan_suppressions.txt:print_suppressions=0 run_suites build-asan unit system
 }
 
 part_tsan() {

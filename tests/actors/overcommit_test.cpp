@@ -1,7 +1,6 @@
 // Requests that together need more KV memory than there is: who runs, who makes way, and that nobody can tell
 // from the answers.
 
-#include "actors/admission.hpp"
 #include "actors/world.hpp"
 #include "base/random.hpp"
 #include "support/catch.hpp"
@@ -13,6 +12,18 @@ using test::pool_of;
 using test::roomy;
 using test::undisturbed;
 using test::World;
+
+namespace {
+
+/// Holds the answers against those to the same requests where there is room for all and nobody waits.
+void check_like_with_room_and_readers(const World& world, std::vector<Submission> requests) {
+  World roomy_world(pool_of(static_cast<std::uint32_t>(requests.size())));
+  for (Submission& request : requests) roomy_world.submit(std::move(request));
+  roomy_world.settle();
+  check_same_answers(world.records, roomy_world.records);
+}
+
+}  // namespace
 
 TEST_CASE("more requests run than could all get as long as they may", "[actors]") {
   EngineOptions options = pool_of(8);
@@ -141,10 +152,7 @@ TEST_CASE("a stream that waits for its reader makes way for those that grow, and
     world.settle();
   }
   CHECK(world.counters->evictions == 1);
-  World alone(pool_of(3));
-  for (std::uint64_t i = 1; i < 3; ++i) alone.submit(World::request(20, 280, i));
-  alone.settle();
-  check_same_answers(world.records, alone.records);
+  check_like_with_room_and_readers(world, {World::request(20, 280, 1), World::request(20, 280, 2)});
 }
 
 TEST_CASE("an answer that has begun does not stand still for the reader of another", "[actors]") {
@@ -161,10 +169,7 @@ TEST_CASE("an answer that has begun does not stand still for the reader of anoth
     world.consumed(id, 60);
     world.settle();
   }
-  World alone(pool_of(2));
-  for (std::uint64_t i = 1; i < 3; ++i) alone.submit(World::request(20, 280, i));
-  alone.settle();
-  check_same_answers(world.records, alone.records);
+  check_like_with_room_and_readers(world, {World::request(20, 280, 1), World::request(20, 280, 2)});
 }
 
 TEST_CASE("a stream that made way and whose reader is away keeps nobody from a place", "[actors]") {
@@ -186,29 +191,8 @@ TEST_CASE("a stream that made way and whose reader is away keeps nobody from a p
     world.consumed(id, 30);
     world.settle();
   }
-  World alone(pool_of(3));
-  alone.submit(World::request(20, 330, 1));
-  alone.submit(World::request(20, 450, 2));
-  alone.submit(World::request(4, 16, 3));
-  alone.settle();
-  check_same_answers(world.records, alone.records);
-}
-
-TEST_CASE("readers that are away count in the bounds of the queue when they make way", "[actors]") {
-  AdmissionQueue queue(3, 1000);
-  REQUIRE(queue.push({1, 100, Priority::normal, "a", {}}));
-  REQUIRE(queue.pop() == 1U);
-  queue.count_waiting(100);
-  REQUIRE(queue.push({2, 100, Priority::normal, "a", {}}));
-  CHECK(queue.requests() == 2);
-  CHECK(queue.tokens() == 200);
-  CHECK_FALSE(queue.push({3, 801, Priority::normal, "a", {}}));
-  REQUIRE(queue.push({3, 800, Priority::normal, "a", {}}));
-  CHECK(queue.full());
-  CHECK_FALSE(queue.push({4, 1, Priority::normal, "a", {}}));
-  CHECK(queue.peek() == 2U);  // the other waits for something else
-  queue.count_no_longer(100);
-  CHECK(queue.push({4, 1, Priority::normal, "a", {}}));
+  check_like_with_room_and_readers(
+      world, {World::request(20, 330, 1), World::request(20, 450, 2), World::request(4, 16, 3)});
 }
 
 TEST_CASE("guesses take no page that others need, and change no token of a cache that is full", "[actors]") {

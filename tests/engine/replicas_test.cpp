@@ -2,16 +2,14 @@
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
-#include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <mutex>
 
-#include "actors/event_sink.hpp"
 #include "engine/company.hpp"
-#include "engine/listeners.hpp"
+#include "engine/company_load.hpp"
 #include "support/stepper_shell.hpp"
 #include "support/toy_engine.hpp"
 
@@ -72,14 +70,6 @@ class Witness final : public test::StepperShell {
   std::map<SequenceId, std::vector<Token>> texts_;
 };
 
-class SharingConfig : public caf::actor_system_config {
- public:
-  SharingConfig() {
-    set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::size_t{2});
-  }
-};
-
 std::shared_ptr<const Work> work_of(std::size_t i) {
   auto work = std::make_shared<Work>();
   for (std::size_t t = 0; t < 3 + 5 * i; ++t)
@@ -107,8 +97,8 @@ Run run(std::uint32_t replicas, std::size_t kills, const std::shared_ptr<Logits>
   shape.type = TensorType::q8_0;
   auto company = make_company(test::toy_model(shape), options);
   REQUIRE(company);
-  SharingConfig config;
-  caf::actor_system system(config);
+  const auto config = test::sharing_config();
+  caf::actor_system system(*config);
   std::mutex mutex;  // of what follows
   std::vector<BatcherActor> batchers(replicas);
   std::size_t steps = 0, killed = 0;
@@ -134,29 +124,9 @@ Run run(std::uint32_t replicas, std::size_t kills, const std::shared_ptr<Logits>
       const std::lock_guard lock(mutex);
       return batchers[replica] = make(replica, std::move(lease));
     };
-    const EventSinkActor sink = spawn_event_sink(system);
-    const RouterActor router = spawn_router(system, router_config);
-    const auto inbox = std::make_shared<BatchInbox>();
-    caf::scoped_actor self(system);
-    constexpr std::size_t count = 24;
-    for (std::size_t i = 0; i < count; ++i) {
-      Submission submission;
-      submission.work = work_of(i);
-      submission.sink = sink;
-      submission.tag = i + 1;
-      caf::anon_send(sink, Attach{submission.tag, std::make_shared<BatchListener>(inbox, i)});
-      self->request(router, caf::infinite, std::move(submission))
-          .receive([](const Admission& a) { REQUIRE_FALSE(a.refusal); }, [](caf::error&) { REQUIRE(false); });
-    }
-    run.answers.resize(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      auto item = inbox->take(std::nullopt);
-      REQUIRE(item->result);
-      run.answers[item->index] = item->result->tokens;
-    }
-    self->request(router, caf::infinite, Drain{0})
-        .receive([](Drained) {}, [](caf::error&) { REQUIRE(false); });
-    caf::anon_send(sink, Quit{});
+    std::vector<std::shared_ptr<const Work>> works;
+    for (std::size_t i = 0; i < 24; ++i) works.push_back(work_of(i));
+    run.answers = test::answers_of(system, spawn_router(system, router_config), works);
   }
   {
     const std::lock_guard lock(mutex);

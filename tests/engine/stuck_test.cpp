@@ -3,15 +3,12 @@
 #include <atomic>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
-#include <caf/scoped_actor.hpp>
-#include <caf/send.hpp>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 
-#include "actors/event_sink.hpp"
 #include "engine/company.hpp"
-#include "engine/listeners.hpp"
+#include "engine/company_load.hpp"
 #include "support/catch.hpp"
 #include "support/stepper_shell.hpp"
 #include "support/toy_model.hpp"
@@ -55,14 +52,6 @@ class HangingStepper final : public test::StepperShell {
   int steps_ = 0;
 };
 
-class SharingConfig : public caf::actor_system_config {
- public:
-  SharingConfig() {
-    set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::size_t{2});
-  }
-};
-
 std::shared_ptr<const Work> work_of(std::size_t i) {
   auto work = std::make_shared<Work>();
   work->prompt = {5, 6, static_cast<Token>(7 + i)};
@@ -86,34 +75,12 @@ Answers ask(const std::shared_ptr<StepGate>& gate) {
     auto& first = company->first_steppers->front();
     first = std::make_unique<HangingStepper>(std::move(first), gate);
   }
-  SharingConfig config;
-  caf::actor_system system(config);
+  const auto config = test::sharing_config();
+  caf::actor_system system(*config);
   Answers answers;
-  {
-    const EventSinkActor sink = spawn_event_sink(system);
-    const RouterActor router = spawn_company(system, *company, false);
-    const auto inbox = std::make_shared<BatchInbox>();
-    caf::scoped_actor self(system);
-    constexpr std::size_t count = 4;
-    for (std::size_t i = 0; i < count; ++i) {
-      Submission submission;
-      submission.work = work_of(i);
-      submission.sink = sink;
-      submission.tag = i + 1;
-      caf::anon_send(sink, Attach{submission.tag, std::make_shared<BatchListener>(inbox, i)});
-      self->request(router, caf::infinite, std::move(submission))
-          .receive([](const Admission& a) { REQUIRE_FALSE(a.refusal); }, [](caf::error&) { REQUIRE(false); });
-    }
-    answers.tokens.resize(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      auto item = inbox->take(std::nullopt);
-      REQUIRE(item->result);
-      answers.tokens[item->index] = item->result->tokens;
-    }
-    self->request(router, caf::infinite, Drain{0})
-        .receive([](Drained) {}, [](caf::error&) { REQUIRE(false); });
-    caf::anon_send(sink, Quit{});
-  }
+  std::vector<std::shared_ptr<const Work>> works;
+  for (std::size_t i = 0; i < 4; ++i) works.push_back(work_of(i));
+  answers.tokens = test::answers_of(system, spawn_company(system, *company, false), works);
   answers.step_stalls = company->counters->step_stalls;
   if (gate) {
     CHECK_FALSE(await_end(system, *company->counters, 60'000));  // long before that
