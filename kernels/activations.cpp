@@ -78,24 +78,24 @@ void Activations::transpose(ThreadPool& pool) {
   transposed_ = true;
 }
 
+void Activations::begin_int8() {
+  TROUPE_CHECK(cols_ % 32 == 0);
+  const std::size_t blocks = rows_ * (cols_ / 32);
+  // Whole tiles of rows are read, also where the last one begins near the end.
+  q8_.resize((blocks + activation_rows_behind) * 32);
+  terms_.resize(blocks + activation_rows_behind);
+  quantized_ = true;
+}
+
+void Activations::quantize_row(std::size_t r) noexcept {
+  HWY_DYNAMIC_DISPATCH(quantize_activation_row)
+  (x_ + r * cols_, cols_, rows_, q8_.data() + r * 32, terms_.data() + r);
+}
+
 void Activations::quantize(ThreadPool& pool) {
   if (quantized_) return;
-  TROUPE_CHECK(cols_ % 32 == 0);
-  const std::size_t blocks = cols_ / 32;
-  // Whole tiles of rows are read, also where the last one begins near the end.
-  q8_.resize((rows_ * blocks + activation_rows_behind) * 32);
-  terms_.resize(rows_ * blocks + activation_rows_behind);
-  const auto rows = [this](std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin; r < end; ++r) HWY_DYNAMIC_DISPATCH(quantize_activation_row)
-    (x_ + r * cols_, cols_, rows_, q8_.data() + r * 32, terms_.data() + r);
-  };
-  // Some microseconds of work each; a single row is not worth waking anybody.
-  constexpr std::size_t chunk_values = 16384;
-  const std::size_t chunk_rows = std::max<std::size_t>(1, chunk_values / std::max<std::size_t>(1, cols_));
-  pool.parallel_for((rows_ + chunk_rows - 1) / chunk_rows, [&](std::size_t chunk, unsigned) {
-    rows(chunk * chunk_rows, std::min(rows_, (chunk + 1) * chunk_rows));
-  });
-  quantized_ = true;
+  begin_int8();
+  each_row(pool, [this](std::size_t r) { quantize_row(r); });
 }
 
 }  // namespace troupe

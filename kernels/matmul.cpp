@@ -25,16 +25,17 @@ std::size_t bytes_per_group(const WeightKernel& kernel, std::size_t cols) {
   return cols / kernel.block_cols * kernel.block_bytes;
 }
 
-std::size_t groups_of(std::size_t rows) {
-  return (rows + group_rows - 1) / group_rows;
+std::size_t groups_of(const WeightKernel& kernel, std::size_t rows) {
+  return (rows + kernel.group_rows - 1) / kernel.group_rows;
 }
 
 // Few rows: memory sets the pace. Groups that are taken at a time, for a few microseconds, lie one after the
 // other, and so do those that a thread takes one after the other.
 constexpr std::size_t few_rows = 8, chunk_bytes = 65536;
-// Many rows: arithmetic does. Rows per pass over the weights, and groups that share them in the nearest
+// Many rows: arithmetic does. Rows per pass over the weights, and weight rows that share them in the nearest
 // cache; less of both where there would be too few parts for all threads to end at the same time.
-constexpr std::size_t pass_rows_max = 256, pass_rows_min = 64, chunk_groups_max = 4, parts_per_thread = 8;
+constexpr std::size_t pass_rows_max = 256, pass_rows_min = 64, chunk_rows_max = 64, chunk_rows_min = 32,
+                      parts_per_thread = 8;
 // Below this many multiplications a product is over before another thread would have joined.
 constexpr std::size_t serial_products = 16384;
 
@@ -68,19 +69,24 @@ Product prepare(const MatmulTarget& target, Activations& x, ThreadPool& pool) {
   product.operands = {
       w.data(),       bytes_per_group(*product.kernel, w.cols()), w.rows(), w.cols(), &x, target.y,
       target.y_stride};
-  product.groups = groups_of(w.rows());
+  product.groups = groups_of(*product.kernel, w.rows());
   if (x.rows() <= few_rows) {
     product.chunk_groups = std::clamp<std::size_t>(chunk_bytes / product.operands.group_bytes, 1, 16);
     return product;
   }
-  product.chunk_groups = chunk_groups_max;
+  product.chunk_groups = chunk_rows_max / product.kernel->group_rows;
+  const std::size_t chunk_groups_min = chunk_rows_min / product.kernel->group_rows;
   const std::size_t parts = parts_per_thread * pool.threads();
-  while (product.chunk_groups > 2 && product.tasks() < parts) product.chunk_groups /= 2;
+  while (product.chunk_groups > chunk_groups_min && product.tasks() < parts) product.chunk_groups /= 2;
   while (product.pass_rows > pass_rows_min && product.tasks() < parts) product.pass_rows /= 2;
   return product;
 }
 
 }  // namespace
+
+bool reads_int8(const PackedMatrix& w) noexcept {
+  return find_kernel(w.type())->int8_activations;
+}
 
 bool matmul_supports(TensorType type) noexcept {
   return find_kernel(type) != nullptr;
@@ -94,7 +100,7 @@ std::vector<TensorType> matmul_types() {
 
 std::size_t PackedMatrix::packed_bytes(TensorType type, std::size_t rows, std::size_t cols) noexcept {
   const WeightKernel* kernel = find_kernel(type);
-  return kernel == nullptr ? 0 : groups_of(rows) * bytes_per_group(*kernel, cols);
+  return kernel == nullptr ? 0 : groups_of(*kernel, rows) * bytes_per_group(*kernel, cols);
 }
 
 PackedMatrix PackedMatrix::pack(TensorType type, std::size_t rows, std::size_t cols,
@@ -110,10 +116,10 @@ PackedMatrix PackedMatrix::pack(TensorType type, std::size_t rows, std::size_t c
   packed.type_ = type, packed.rows_ = rows, packed.cols_ = cols;
   packed.bytes_.resize(packed_bytes(type, rows, cols));
   const std::size_t group_bytes = bytes_per_group(*kernel, cols);
-  pool.parallel_for(groups_of(rows), [&](std::size_t group, unsigned) {
-    const std::size_t first = group * group_rows;
-    kernel->pack_group(data.data() + first * row_bytes, row_bytes, std::min(group_rows, rows - first), cols,
-                       packed.bytes_.data() + group * group_bytes);
+  pool.parallel_for(groups_of(*kernel, rows), [&](std::size_t group, unsigned) {
+    const std::size_t first = group * kernel->group_rows;
+    kernel->pack_group(data.data() + first * row_bytes, row_bytes, std::min(kernel->group_rows, rows - first),
+                       cols, packed.bytes_.data() + group * group_bytes);
   });
   return packed;
 }
@@ -121,8 +127,8 @@ PackedMatrix PackedMatrix::pack(TensorType type, std::size_t rows, std::size_t c
 void PackedMatrix::read_row(std::size_t row, float* out) const {
   TROUPE_CHECK(row < rows_);
   const WeightKernel& kernel = *find_kernel(type_);
-  kernel.read_row(bytes_.data() + row / group_rows * bytes_per_group(kernel, cols_), row % group_rows, cols_,
-                  out);
+  kernel.read_row(bytes_.data() + row / kernel.group_rows * bytes_per_group(kernel, cols_),
+                  row % kernel.group_rows, cols_, out);
 }
 
 void matmul(std::span<const MatmulTarget> targets, Activations& x, ThreadPool& pool) {

@@ -3,6 +3,7 @@
 // depends on K (the number of columns) alone: not on how many rows x has, on tiles, or on threads. So a
 // row's result has the same bits alone and in any batch.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -21,8 +22,8 @@ bool matmul_supports(TensorType type) noexcept;
 /// All types that it has one for.
 std::vector<TensorType> matmul_types();
 
-/// A weight matrix [rows, cols] repacked for the kernels: rows interleaved in groups of 16, padded with
-/// zero rows to a whole group; the values are exactly those of the file. Immutable, owns its memory.
+/// A weight matrix [rows, cols] repacked for the kernels: rows interleaved in groups of 16 or 32, padded
+/// with zero rows to a whole group; the values are exactly those of the file. Immutable, owns its memory.
 /// Safe to read from any thread.
 class PackedMatrix {
  public:
@@ -60,6 +61,9 @@ struct ActivationTerms {
   std::int32_t half_offsets[2];  ///< -32 times the sums of the first and the last 16
 };
 
+/// Whether matmul reads the int8 form of the activations with these weights, or floats.
+bool reads_int8(const PackedMatrix& w) noexcept;
+
 /// Rows behind the last of the activations' forms that kernels may read, and ignore.
 inline constexpr std::size_t activation_rows_behind = 16;
 
@@ -73,6 +77,20 @@ class Activations {
   void assign(const float* x, std::size_t rows, std::size_t cols) noexcept {
     x_ = x, rows_ = rows, cols_ = cols, quantized_ = transposed_ = false;
   }
+  /// As assign() of rows that are yet to be computed: calls make(r) once for every row r, on all threads,
+  /// which writes row r of x, and must not throw. With `int8` that form is made of each row at once, while it
+  /// lies in the nearest cache.
+  template <class Make>
+  void make(const float* x, std::size_t rows, std::size_t cols, bool int8, ThreadPool& pool,
+            const Make& make) {
+    assign(x, rows, cols);
+    if (int8) begin_int8();
+    each_row(pool, [&](std::size_t r) {
+      make(r);
+      if (int8) quantize_row(r);
+    });
+  }
+
   std::size_t rows() const noexcept { return rows_; }
   std::size_t cols() const noexcept { return cols_; }
   const float* f32() const noexcept { return x_; }
@@ -91,6 +109,19 @@ class Activations {
   const ActivationTerms* terms() const noexcept { return terms_.data(); }
 
  private:
+  void begin_int8();
+  void quantize_row(std::size_t r) noexcept;
+
+  template <class Body>
+  void each_row(ThreadPool& pool, const Body& body) {
+    // Some microseconds of work each: a thread that joins costs about one.
+    constexpr std::size_t task_values = 8192;
+    const std::size_t task_rows = std::max<std::size_t>(1, task_values / std::max<std::size_t>(1, cols_));
+    pool.parallel_for((rows_ + task_rows - 1) / task_rows, [&](std::size_t task, unsigned) {
+      for (std::size_t r = task * task_rows; r < std::min(rows_, (task + 1) * task_rows); ++r) body(r);
+    });
+  }
+
   const float* x_ = nullptr;
   std::size_t rows_ = 0;
   std::size_t cols_ = 0;

@@ -1,5 +1,5 @@
-// The tile loop for weights that are multiplied as floats. Packed: [k][16 rows]. One chain of fused
-// multiply-adds per output, k ascending.
+// The tile loop for weights that are multiplied as floats. Packed: [k][32 rows]. One chain of fused
+// multiply-adds per output, k ascending. A "group" here is half of a packed one: 16 rows.
 #if defined(TROUPE_KERNELS_MATMUL_FLOAT_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef TROUPE_KERNELS_MATMUL_FLOAT_INL
 #undef TROUPE_KERNELS_MATMUL_FLOAT_INL
@@ -17,10 +17,7 @@ namespace HWY_NAMESPACE {
 /// and `static FloatVector load(const Stored*)`, which loads `lanes` weights.
 template <class Weight>
 struct FloatKernel {
-  // Two for several rows where there is room, so that a load of activations serves both. More would be too
-  // many streams for the memory; one row is done sooner from one stream, though its chain of additions waits
-  // for itself.
-  static constexpr std::size_t groups_max = 2;
+  static constexpr std::size_t groups_max = 2;  // all of a packed one, where there is room
   // Sums, one group's weights and a broadcast value fit the registers: 32 of AVX3, 16 of AVX2.
 #if HWY_CAP_GE512
   static constexpr std::size_t sums_max = 24;
@@ -40,23 +37,17 @@ struct FloatKernel {
   static HWY_NOINLINE void tile(const MatmulOperands& m, std::size_t group, std::size_t row) {
     using Stored = typename Weight::Stored;
     const FloatTag d;
-    const std::size_t cols = m.cols, rows = m.x->rows(), stride = m.group_bytes / sizeof(Stored);
-    const auto* w = reinterpret_cast<const Stored*>(m.weights + group * m.group_bytes);
+    const std::size_t cols = m.cols, rows = m.x->rows();
+    const auto* w =
+        reinterpret_cast<const Stored*>(m.weights + group / 2 * m.group_bytes) + group % 2 * group_rows;
     const float* x = m.x->columns() + row;
     FloatVector sums[G][parts][T];
     clear_sums(sums);
-    // Memory is asked for ahead: the rest of these groups, then the beginning of those that follow.
-    constexpr std::size_t ahead_cols = ahead_bytes / (group_rows * sizeof(Stored));
-    const Stored* ahead = w + ahead_cols * group_rows;
-    const std::size_t turn = cols > ahead_cols ? cols - ahead_cols : 0;
-    for (std::size_t k = 0; k < cols; ++k, w += group_rows, x += rows, ahead += group_rows) {
-      if (k == turn) ahead += (G - 1) * stride;
+    for (std::size_t k = 0; k < cols; ++k, w += float_group_rows, x += rows) {
+      prefetch<float_group_rows * sizeof(Stored)>(reinterpret_cast<const std::byte*>(w) + ahead_bytes);
       FloatVector weights[G][parts];
-      unroll<G * parts>([&](auto i) TROUPE_LAMBDA {
-        constexpr std::size_t g = i / parts, p = i % parts;
-        weights[g][p] = Weight::load(w + g * stride + p * lanes);
-        if constexpr (p == 0) __builtin_prefetch(ahead + g * stride);
-      });
+      unroll<G * parts>([&](auto i)
+                            TROUPE_LAMBDA { weights[i / parts][i % parts] = Weight::load(w + i * lanes); });
       unroll<T>([&](auto t) TROUPE_LAMBDA {
         const FloatVector value = hn::Set(d, x[t]);
         unroll<G * parts>([&](auto i) TROUPE_LAMBDA {
@@ -68,6 +59,12 @@ struct FloatKernel {
     store_sums(m, group, row, sums);
   }
 };
+
+template <class Weight>
+HWY_INLINE void multiply_floats(const MatmulOperands& m, const MatmulRange& r) {
+  const std::size_t end = std::min(2 * r.group_end, (m.out_rows + group_rows - 1) / group_rows);
+  multiply_range<FloatKernel<Weight>>(m, {2 * r.group_begin, end, r.row_begin, r.row_end});
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace troupe

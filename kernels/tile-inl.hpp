@@ -51,7 +51,7 @@ template <class Kernel, std::size_t T, std::size_t... Narrower>
 HWY_INLINE void sweep_rows(const MatmulOperands& m, const MatmulRange& r, std::size_t row,
                            std::index_sequence<T, Narrower...>) {
   constexpr std::size_t room = Kernel::sums_max / (T * parts);
-  constexpr std::size_t G = std::clamp<std::size_t>(room, 1, T == 1 ? 1 : Kernel::groups_max);
+  constexpr std::size_t G = std::clamp<std::size_t>(room, 1, Kernel::groups_max);
   for (; row + T <= r.row_end; row += T) {
     std::size_t group = r.group_begin;
     for (; group + G <= r.group_end; group += G) Kernel::template tile<G, T>(m, group, row);
