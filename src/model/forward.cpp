@@ -1,9 +1,7 @@
 #include "model/forward.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstring>
 
 #include "base/check.hpp"
 #include "kernels/ops.hpp"
@@ -41,15 +39,7 @@ void Forward::run(const StepBatch& batch, LogitsBlock& logits) {
   set_positions(batch);
   for (std::size_t layer = 0; layer < config_.layers; ++layer) {
     attend(batch, layer);
-    if (config_.parallel) {
-      std::swap(beside_, h_);
-      h_.resize(rows_ * config_.width);
-    } else {
-      add(x_.data(), h_.data());
-    }
     feed_forward(model_.weights.layers[layer]);
-    if (config_.parallel) add(x_.data(), beside_.data());
-    add(x_.data(), h_.data());
   }
   compute_logits(batch, logits);
 }
@@ -59,6 +49,7 @@ void Forward::embed(const StepBatch& batch) {
   const bool learned = config_.architecture.positions == PositionKind::learned;
   x_.resize(rows_ * config_.width);
   h_.resize(rows_ * config_.width);
+  outputs_count_ = 0;
   for (std::size_t r = 0; r < rows_; ++r) {
     const StepRow& row = batch.rows[r];
     float* x = x_.data() + r * config_.width;
@@ -113,8 +104,8 @@ void Forward::set_angles(Rotation& rotation, std::size_t row, std::uint32_t posi
   }
 }
 
-/// h = scale · post_norm(W_o attention(rope(norm(W_q norm(x))), rope(norm(W_k norm(x))), W_v norm(x))), with
-/// those norms, and the rotation, that the layer has
+/// Output W_o attention(rope(norm(W_q norm(x))), rope(norm(W_k norm(x))), W_v norm(x)), with those norms, and
+/// the rotation, that the layer has.
 void Forward::attend(const StepBatch& batch, std::size_t layer) {
   const LayerWeights& weights = model_.weights.layers[layer];
   q_.resize(rows_ * config_.q_width());
@@ -123,23 +114,29 @@ void Forward::attend(const StepBatch& batch, std::size_t layer) {
   attended_.resize(rows_ * config_.q_width());
   attention_rows_.resize(rows_);
 
-  activations_.assign(block_input(weights.attention_norm), rows_, config_.width);
-  multiply({{weights.query, q_.data()}, {weights.key, k_.data()}, {weights.value, v_.data()}});
+  multiply_input(weights.attention_norm,
+                 {{weights.query, q_.data()}, {weights.key, k_.data()}, {weights.value, v_.data()}});
   each_row(rows_, config_.q_width() + 2 * config_.kv_width(),
            [&](std::size_t r) { place_row(batch.rows[r], r, layer); });
   attention(cache_.layer(layer), attention_rows_, attention_scratch_, pool_);
 
   activations_.assign(attended_.data(), rows_, config_.q_width());
-  block_output(weights.attention_output, weights.attention_post_norm, h_.data());
+  if (config_.parallel) beside_.resize(rows_ * config_.width);
+  multiply_output(weights.attention_output, weights.attention_post_norm, config_.parallel ? beside_ : h_);
 }
 
-/// Norm and rotation of one row's query and key; its key and value into the cache; what it attends to.
+/// Biases of one row's query, key and value; norm and rotation of query and key; its key and value into the
+/// cache; what it attends to.
 void Forward::place_row(const StepRow& row, std::size_t r, std::size_t layer) {
   const LayerWeights& weights = model_.weights.layers[layer];
   const QkNorm qk_norm = config_.architecture.qk_norm;
   const bool windowed = config_.is_windowed(layer);
   float* q = q_.data() + r * config_.q_width();
   float* k = k_.data() + r * config_.kv_width();
+  float* v = v_.data() + r * config_.kv_width();
+  add_bias(weights.query, q);
+  add_bias(weights.key, k);
+  add_bias(weights.value, v);
   const auto normalise_both = [&] {
     const bool whole = qk_norm == QkNorm::whole;
     const std::size_t q_cols = weights.query_norm.weight.size(), k_cols = weights.key_norm.weight.size();
@@ -166,52 +163,70 @@ void Forward::place_row(const StepRow& row, std::size_t r, std::size_t layer) {
   const std::span pages(page_table_.data() + page_table_start_[r], pages_count_[r]);
   // The cache hands out its pages for writing to the one Forward that fills them.
   auto* page = const_cast<std::byte*>(pages[position / page_tokens]);
-  store_kv(cache_.layer(layer), page, position % page_tokens, k, v_.data() + r * config_.kv_width());
+  store_kv(cache_.layer(layer), page, position % page_tokens, k, v);
   const bool hides = windowed && position >= config_.window;
   const std::size_t first = hides ? position + 1 - config_.window : 0;
   attention_rows_[r] = {q, attended_.data() + r * config_.q_width(), pages, position, first};
 }
 
-/// h = scale · post_norm(W_down (activation(W_gate norm(x)) · W_up norm(x))), without a gate
-/// scale · post_norm(W_down activation(W_up norm(x)))
+/// Output W_down (activation(W_gate norm(x)) · W_up norm(x)), without a gate W_down activation(W_up norm(x)).
 void Forward::feed_forward(const LayerWeights& layer) {
   const std::size_t width = config_.ffn_width;
   const FeedForwardKind kind = config_.architecture.feed_forward;
   const bool gated = is_gated(kind);
-  up_.resize(rows_ * width);
   const Norm& norm = layer.ffn_norm.present() ? layer.ffn_norm : layer.attention_norm;
-  activations_.assign(block_input(norm), rows_, config_.width);
+  up_.resize(rows_ * width);
   if (gated) {
     gate_.resize(rows_ * width);
-    multiply({{layer.ffn_up, up_.data()}, {layer.ffn_gate, gate_.data()}});
+    multiply_input(norm, {{layer.ffn_up, up_.data()}, {layer.ffn_gate, gate_.data()}});
   } else {
-    multiply({{layer.ffn_up, up_.data()}});
+    multiply_input(norm, {{layer.ffn_up, up_.data()}});
   }
   float* hidden = gated ? gate_.data() : up_.data();
-  each_row(rows_, width, [&](std::size_t r) {
+  activations_.make(hidden, rows_, width, reads_int8(layer.ffn_down.weight), pool_, [&](std::size_t r) {
     float* row = hidden + r * width;
-    const float* up = up_.data() + r * width;
+    float* up = up_.data() + r * width;
+    add_bias(layer.ffn_up, up);
+    if (gated) add_bias(layer.ffn_gate, row);
     if (kind == FeedForwardKind::silu_gated) silu_mul(row, up, width);
     if (kind == FeedForwardKind::relu_squared_plain) relu_squared(row, width);
     if (has_gelu(kind)) (config_.gelu_f16 ? gelu_f16 : gelu)(row, width);
     if (kind == FeedForwardKind::gelu_gated) mul_in_place(row, up, width);
   });
-  activations_.assign(hidden, rows_, width);
-  block_output(layer.ffn_down, layer.ffn_post_norm, h_.data());
+  multiply_output(layer.ffn_down, layer.ffn_post_norm, h_);
 }
 
-/// What a block multiplies with: norm(x), or x where there is no norm in front.
-const float* Forward::block_input(const Norm& norm) {
-  if (!norm.present()) return x_.data();
-  normalise(x_.data(), norm, rows_, h_.data());
-  return h_.data();
+/// Products with a block's input: norm(x), or x where there is no norm in front. The input's rows are made
+/// one by one, each from the output of the block before to the form that the weights want.
+void Forward::multiply_input(const Norm& norm, std::initializer_list<LinearTarget> targets) {
+  const bool int8 = std::any_of(targets.begin(), targets.end(),
+                                [](const LinearTarget& target) { return reads_int8(target.linear.weight); });
+  const bool waits = config_.parallel && outputs_count_ == 1;  // attention's output, beside feed-forward
+  activations_.make((norm.present() ? h_ : x_).data(), rows_, config_.width, int8, pool_, [&](std::size_t r) {
+    if (!waits) take_outputs(r);
+    if (norm.present()) normalise(x_.data() + r * config_.width, norm, h_.data() + r * config_.width);
+  });
+  if (!waits) outputs_count_ = 0;
+  multiply(targets);
 }
 
-/// out = scale · post_norm(W activations), ready to be added.
-void Forward::block_output(const Linear& linear, const Norm& post_norm, float* out) {
-  multiply({{linear, out}});
-  if (post_norm.present()) normalise(out, post_norm, rows_, out);
-  if (config_.residual_scale != 1) scale_in_place(out, config_.residual_scale, rows_ * config_.width);
+/// The product with a block's last matrix. What is left to do to it, until it is part of x, waits for whoever
+/// comes to its rows next.
+void Forward::multiply_output(const Linear& linear, const Norm& post_norm, AlignedBuffer<float>& out) {
+  multiply({{linear, out.data()}});
+  outputs_[outputs_count_++] = {&linear, &post_norm, out.data()};
+}
+
+/// x += scale · post_norm(output), for row r and every output that waits.
+void Forward::take_outputs(std::size_t r) {
+  const std::size_t width = config_.width;
+  for (std::size_t i = 0; i < outputs_count_; ++i) {
+    float* row = outputs_[i].values + r * width;
+    add_bias(*outputs_[i].linear, row);
+    if (outputs_[i].post_norm->present()) normalise(row, *outputs_[i].post_norm, row);
+    if (config_.residual_scale != 1) scale_in_place(row, config_.residual_scale, width);
+    add_in_place(x_.data() + r * width, row, width);
+  }
 }
 
 /// Only the rows that want logits pay for the output matrix.
@@ -221,60 +236,55 @@ void Forward::compute_logits(const StepBatch& batch, LogitsBlock& logits) {
   logits.values.resize(logits.rows * logits.vocab);
   if (logits.rows == 0) return;
   top_counts_.clear();
-  std::size_t wanted = 0;
+  logits_rows_.clear();
   for (std::size_t r = 0; r < rows_; ++r) {
     if (!batch.rows[r].wants_logits) continue;
     top_counts_.push_back(batch.rows[r].top_count);
-    if (wanted != r) {
-      std::memcpy(x_.data() + wanted * config_.width, x_.data() + r * config_.width,
-                  config_.width * sizeof(float));
-    }
-    ++wanted;
+    logits_rows_.push_back(r);
   }
-  normalise(x_.data(), model_.weights.output_norm, wanted, h_.data());
-  activations_.assign(h_.data(), wanted, config_.width);
+  const std::size_t width = config_.width;
+  last_.resize(logits.rows * width);
+  activations_.make(last_.data(), logits.rows, width, reads_int8(model_.weights.output_matrix()), pool_,
+                    [&](std::size_t i) {
+                      const std::size_t r = logits_rows_[i];
+                      take_outputs(r);
+                      normalise(x_.data() + r * width, model_.weights.output_norm, last_.data() + i * width);
+                    });
   matmul(model_.weights.output_matrix(), activations_, logits.values.data(), logits.vocab, pool_);
+  finish_logits(logits);
+  top_logits_.find(top_counts_, logits, pool_);
+}
+
+void Forward::finish_logits(LogitsBlock& logits) {
   const AlignedBuffer<float>& bias = model_.weights.output_bias;
-  each_row(wanted, logits.vocab, [&](std::size_t r) {
+  if (bias.size() == 0 && config_.logit_scale == 1 && config_.logit_softcap == 0) return;
+  each_row(logits.rows, logits.vocab, [&](std::size_t r) {
     float* row = logits.values.data() + r * logits.vocab;
     if (bias.size() != 0) add_in_place(row, bias.data(), logits.vocab);
     if (config_.logit_scale != 1) scale_in_place(row, config_.logit_scale, logits.vocab);
     if (config_.logit_softcap != 0) soft_cap(row, config_.logit_softcap, logits.vocab);
   });
-  top_logits_.find(top_counts_, logits, pool_);
 }
 
-void Forward::normalise(const float* x, const Norm& norm, std::size_t rows, float* out) {
-  const std::size_t width = config_.width;
-  each_row(rows, width, [&](std::size_t r) {
-    if (config_.architecture.norm == NormKind::rms) {
-      rms_norm(x + r * width, norm.weight.data(), config_.norm_eps, 1, width, out + r * width);
-    } else {
-      layer_norm(x + r * width, norm.weight.data(), norm.bias.data(), config_.norm_eps, 1, width,
-                 out + r * width);
-    }
-  });
+/// One row; x may be out.
+void Forward::normalise(const float* x, const Norm& norm, float* out) const {
+  if (config_.architecture.norm == NormKind::rms)
+    rms_norm(x, norm.weight.data(), config_.norm_eps, 1, config_.width, out);
+  else
+    layer_norm(x, norm.weight.data(), norm.bias.data(), config_.norm_eps, 1, config_.width, out);
 }
 
-/// Products of the rows in activations_, each y f32 [rows][linear's rows].
+/// Products of the rows in activations_, without biases: y f32 [rows][linear's rows] each.
 void Forward::multiply(std::initializer_list<LinearTarget> targets) {
   std::array<MatmulTarget, matmul_targets_max> products;
   std::size_t count = 0;
-  for (const LinearTarget& target : targets) {
+  for (const LinearTarget& target : targets)
     products[count++] = {&target.linear.weight, target.y, target.linear.weight.rows()};
-  }
   matmul(std::span(products).first(count), activations_, pool_);
-  for (const LinearTarget& target : targets) {
-    const AlignedBuffer<float>& bias = target.linear.bias;
-    if (bias.size() == 0) continue;
-    for (std::size_t r = 0; r < activations_.rows(); ++r)
-      add_in_place(target.y + r * bias.size(), bias.data(), bias.size());
-  }
 }
 
-void Forward::add(float* x, const float* y) {
-  each_row(rows_, config_.width,
-           [&](std::size_t r) { add_in_place(x + r * config_.width, y + r * config_.width, config_.width); });
+void Forward::add_bias(const Linear& linear, float* y) {
+  if (linear.bias.size() != 0) add_in_place(y, linear.bias.data(), linear.bias.size());
 }
 
 }  // namespace troupe

@@ -1,6 +1,7 @@
 #pragma once
 // The forward pass of a batch: rows of many sequences through all layers.
 
+#include <array>
 #include <cstddef>
 #include <initializer_list>
 #include <span>
@@ -47,17 +48,19 @@ class Forward {
   };
   void set_angles(Rotation& rotation, std::size_t row, std::uint32_t position);
 
-  const float* block_input(const Norm& norm);
-  void block_output(const Linear& linear, const Norm& post_norm, float* out);
-  void normalise(const float* x, const Norm& norm, std::size_t rows, float* out);
   struct LinearTarget {
     const Linear& linear;
     float* y;
   };
+  void multiply_input(const Norm& norm, std::initializer_list<LinearTarget> targets);
+  void multiply_output(const Linear& linear, const Norm& post_norm, AlignedBuffer<float>& out);
   void multiply(std::initializer_list<LinearTarget> targets);
+  void take_outputs(std::size_t r);
+  void normalise(const float* x, const Norm& norm, float* out) const;
+  static void add_bias(const Linear& linear, float* y);
+  void finish_logits(LogitsBlock& logits);
   template <class Body>
   void each_row(std::size_t rows, std::size_t width, Body body);
-  void add(float* x, const float* y);
 
   const ModelParts& model_;
   const ModelConfig& config_;
@@ -66,15 +69,24 @@ class Forward {
 
   std::size_t rows_ = 0;  // of the step in progress
   Activations activations_;
-  AlignedBuffer<float> x_;                    // [rows, width]: the residual stream
-  AlignedBuffer<float> h_;                    // [rows, width]: normalised input or output of a block
-  AlignedBuffer<float> beside_;               // [rows, width]: attention's output while ffn sees its input
-  AlignedBuffer<float> q_;                    // [rows, heads * head_dim]
-  AlignedBuffer<float> k_;                    // [rows, kv_heads * head_dim]
-  AlignedBuffer<float> v_;                    // [rows, kv_heads * head_dim]
-  AlignedBuffer<float> attended_;             // [rows, heads * head_dim]
-  AlignedBuffer<float> gate_;                 // [rows, ffn_width]: unused without a gate
-  AlignedBuffer<float> up_;                   // [rows, ffn_width]
+  AlignedBuffer<float> x_;         // [rows, width]: the residual stream
+  AlignedBuffer<float> h_;         // [rows, width]: normalised input or output of a block
+  AlignedBuffer<float> beside_;    // [rows, width]: attention's output where ffn sees its input
+  AlignedBuffer<float> q_;         // [rows, heads * head_dim]
+  AlignedBuffer<float> k_;         // [rows, kv_heads * head_dim]
+  AlignedBuffer<float> v_;         // [rows, kv_heads * head_dim]
+  AlignedBuffer<float> attended_;  // [rows, heads * head_dim]
+  AlignedBuffer<float> gate_;      // [rows, ffn_width]: unused without a gate
+  AlignedBuffer<float> up_;        // [rows, ffn_width]
+  AlignedBuffer<float> last_;      // [rows that want logits, width]: the output matrix's input
+  /// What blocks have put out and x does not have yet.
+  struct BlockOutput {
+    const Linear* linear;
+    const Norm* post_norm;
+    float* values;  // [rows, width]: of the product alone
+  };
+  std::array<BlockOutput, 2> outputs_ = {};
+  std::size_t outputs_count_ = 0;
   Rotation full_rotation_;                    // of layers that see everything
   Rotation windowed_rotation_;                // of layers with a sliding window
   std::vector<AttentionRow> attention_rows_;  // [rows]
@@ -82,6 +94,7 @@ class Forward {
   std::vector<const std::byte*> page_table_;   // pages of the step's sequences, one after the other
   std::vector<std::size_t> page_table_start_;  // [rows]: where the row's sequence begins in page_table_
   std::vector<std::size_t> pages_count_;       // [rows]: how many pages its sequence has
+  std::vector<std::size_t> logits_rows_;       // those that want logits
   std::vector<std::size_t> top_counts_;        // [rows that want logits]
   TopLogits top_logits_;
 };
