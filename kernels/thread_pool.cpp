@@ -11,9 +11,10 @@
 namespace troupe {
 namespace {
 
-// The pause between two kernels of a layer is a few microseconds, a wake-up through the kernel some tens:
-// spinning this long keeps the workers awake within a forward pass and lets go of the core between steps.
-constexpr std::chrono::microseconds spin_time{60};
+// The pause between two operations of a step is a few microseconds, between two steps up to some tens, and a
+// wake-up through the system takes as long again: spinning this long keeps the workers awake as long as steps
+// follow each other.
+constexpr std::chrono::microseconds spin_time{200};
 
 inline void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
