@@ -1,5 +1,6 @@
 #include "actors/encode.hpp"
 
+#include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
@@ -60,18 +61,15 @@ Encoded encode(const Encode& job) {
   return work ? Encoded{*work, std::nullopt} : refused(work.error());
 }
 
-EncoderActor::behavior_type encoder(EncoderActor::pointer self) {
-  return {
-      [self](const Encode& job) {
-        self->quit();
-        return encode(job);
-      },
-  };
+EncoderActor spawn_encoder(caf::actor_system& system) {
+  return system.spawn<caf::detached>([](EncoderActor::pointer) -> EncoderActor::behavior_type {
+    return {[](const Encode& job) { return encode(job); }};
+  });
 }
 
 bool encodes_slowly(const GenerationRequest& request) {
   if (std::holds_alternative<ChatPrompt>(request.prompt)) return true;  // a template may take its time
-  constexpr std::size_t text_bytes_max = 4096;
+  constexpr std::size_t text_bytes_max = 512;
   const auto* text = std::get_if<std::string>(&request.prompt);
   return text != nullptr && text->size() > text_bytes_max;
 }

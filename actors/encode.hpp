@@ -36,18 +36,19 @@ using EncoderActor = caf::typed_actor<caf::replies_to<Encode>::with<Encoded>>;
 /// Does it, unless the request's deadline has passed already.
 Encoded encode(const Encode& job);
 
-/// Encodes one prompt and ends.
-EncoderActor::behavior_type encoder(EncoderActor::pointer self);
+/// Encodes prompts one after the other, on a thread of its own: however many wait and however long they are,
+/// the actors that share CAF's threads do not wait with them. Ends when it is told to exit.
+EncoderActor spawn_encoder(caf::actor_system& system);
 
-/// Whether encoding would keep an actor from its other messages for so long (a millisecond, say) that an
-/// encoder() of its own should do it.
+/// Whether encoding would keep an actor from its other messages for longer (tens of microseconds) than it
+/// takes to hand it to an encoder.
 bool encodes_slowly(const GenerationRequest& request);
 
-/// Calls `then(Encoded)` in `self`, now or later; `self` answers other messages meanwhile.
+/// Calls `then(Encoded)` in `self`, now or, by way of the encoder, later.
 template <class Self, class Then>
-void encode_then(Self self, Encode job, Then then) {
+void encode_then(Self self, const EncoderActor& encoder, Encode job, Then then) {
   if (!encodes_slowly(*job.request)) return then(encode(job));
-  self->request(self->spawn(encoder), caf::infinite, std::move(job))
+  self->request(encoder, caf::infinite, std::move(job))
       .then([then](Encoded& done) { then(std::move(done)); },
             [then](caf::error& error) {
               then(Encoded{nullptr, Error{Errc::fault, "encoding a prompt: " + caf::to_string(error)}});

@@ -2,6 +2,8 @@
 
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
+#include <caf/exit_reason.hpp>
+#include <caf/send.hpp>
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <exception>
@@ -44,13 +46,15 @@ class EventSinkState {
   /// However the sink ends, nobody waits for ever.
   ~EventSinkState() {
     fail_all({Errc::fault, "what hands out the engine's answers has ended; the engine cannot go on"});
+    caf::anon_send_exit(encoder_, caf::exit_reason::user_shutdown);
   }
   EventSinkState(const EventSinkState&) = delete;
   EventSinkState& operator=(const EventSinkState&) = delete;
 
   void start(Self self) {
     self_ = self;
-    self_->set_down_handler([this](const caf::down_msg&) { router_down(); });
+    encoder_ = spawn_encoder(self->system());
+    self_->set_down_handler([this](const caf::down_msg& m) { router_down(m.reason); });
   }
 
   void serve(const RouterActor& router) {
@@ -61,7 +65,7 @@ class EventSinkState {
   void submit(Submit& m) {
     const StreamTag tag = m.submission.tag;
     listeners_.emplace(tag, std::move(m.listener));
-    encode_then(self_, std::move(m.job),
+    encode_then(self_, encoder_, std::move(m.job),
                 [this, submission = std::make_shared<Submission>(std::move(m.submission))](Encoded encoded) {
                   if (encoded.refusal) return refused(submission->tag, *encoded.refusal);
                   submission->work = std::move(encoded.work);
@@ -86,9 +90,10 @@ class EventSinkState {
     answer(*listener, give);
   }
 
-  void router_down() {
+  /// Those that are still being encoded when it ends as it should hear what newcomers do.
+  void router_down(const caf::error& reason) {
     router_ = nullptr;
-    fail_all({Errc::fault, "the router has ended; the engine cannot go on"});
+    fail_all(reason ? Error{Errc::fault, "the router has ended; the engine cannot go on"} : engine_stopped());
   }
 
   void quit() {
@@ -135,6 +140,7 @@ class EventSinkState {
   }
 
   Self self_ = nullptr;
+  EncoderActor encoder_;
   RouterActor router_;                                                        // null when it has ended
   std::unordered_map<StreamTag, std::shared_ptr<StreamListener>> listeners_;  // open streams
 };

@@ -1,7 +1,10 @@
 #include "actors/flight_board.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <string>
 
+#include "actors/stop_rule.hpp"
 #include "base/check.hpp"
 
 namespace troupe {
@@ -35,6 +38,15 @@ Assignment Flight::assignment(BatcherActor batcher) const {
   job.alone = alone;
   job.batcher = std::move(batcher);
   return job;
+}
+
+std::optional<TokenEvent> Flight::held_back(const Tokenizer& tokenizer) const {
+  if (tail_delivered || emitted.empty()) return std::nullopt;
+  StopRule rule(tokenizer, submission.work->options, std::numeric_limits<std::size_t>::max());
+  for (const Token token : emitted) rule.push(token);
+  std::string text = rule.take_held();
+  if (text.empty()) return std::nullopt;
+  return TokenEvent{static_cast<std::uint32_t>(emitted.size()), no_token, std::move(text)};
 }
 
 void Flight::evaluated(std::uint32_t cached) {

@@ -51,6 +51,8 @@ struct Flight {
   Text text() const { return {submission.work->prompt, emitted}; }
   /// What its generator is to be told. The batcher is its berth's.
   Assignment assignment(BatcherActor batcher) const;
+  /// The text behind the last token, if there is any that was not delivered.
+  std::optional<TokenEvent> held_back(const Tokenizer& tokenizer) const;
   StreamToken token(TokenEvent event) const { return {submission.tag, id, std::move(event)}; }
   StreamError error(Error error) const { return {submission.tag, id, std::move(error)}; }
   /// It was evaluated, and the prefix cache had so many tokens of it. A replay finds more, and counts no

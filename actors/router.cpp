@@ -258,10 +258,12 @@ class RouterState {
   /// The one answer of a request that did not fail.
   void finish(Flight& flight, FinishReason reason, GeneratorIs generator = GeneratorIs::busy) {
     if (flight.generator) placement_->computed(flight.berth, flight.text());
+    // A generator that ends its answer has sent all text; of one that is interrupted some may be held back.
+    auto held = generator == GeneratorIs::busy ? flight.held_back(config_.model->tokenizer()) : std::nullopt;
+    if (held) self_->send(flight.submission.sink, flight.token(*std::move(held)));
     release(flight, generator);
-    const TimePoint now = this->now();
-    const StreamEnd end = flight.end(reason, now);
-    flights_->drained(end.usage.prompt_tokens + end.usage.completion_tokens, now);
+    const StreamEnd end = flight.end(reason, now());
+    flights_->drained(end.usage.prompt_tokens + end.usage.completion_tokens, now());
     accounts_->finished(end);
     conclude(flight, end);
   }

@@ -21,7 +21,7 @@ StopRule::Outcome StopRule::push(Token token) {
                     std::find(stops.begin(), stops.end(), token) != stops.end();
   if (ends) {
     outcome.end = FinishReason::stop;
-    outcome.tail = std::exchange(held_, {}) + detokenizer_.finish();
+    outcome.tail = take_held();
     return outcome;
   }
   ++tokens_;
@@ -35,8 +35,12 @@ StopRule::Outcome StopRule::push(Token token) {
   }
   outcome.text = hold_back_stop_prefix();
   outcome.end = due();
-  if (outcome.end) outcome.tail = std::exchange(held_, {}) + detokenizer_.finish();
+  if (outcome.end) outcome.tail = take_held();
   return outcome;
+}
+
+std::string StopRule::take_held() {
+  return std::exchange(held_, {}) + detokenizer_.finish();
 }
 
 /// Where the first stop text begins in held_.

@@ -28,6 +28,9 @@ class StopRule {
   /// Takes the next token of the answer.
   Outcome push(Token token);
 
+  /// What is held back of an answer that is interrupted here.
+  std::string take_held();
+
   /// The end that is due before any (further) token: max_tokens reached, or the context full.
   std::optional<FinishReason> due() const;
 

@@ -54,6 +54,7 @@ class TroupeState {
   ~TroupeState() {
     if (!router_) return;
     caf::anon_send_exit(router_, caf::exit_reason::kill);
+    caf::anon_send_exit(encoder_, caf::exit_reason::user_shutdown);
     const Error ended{Errc::fault, "the troupe has ended", 0};
     fail_all(ended);
     for (DrainedPromise& promise : drained_) promise.deliver(make_error(ended));
@@ -66,6 +67,7 @@ class TroupeState {
     self_ = self;
     company_ = company;
     router_ = make_router(self_->system());
+    encoder_ = spawn_encoder(self_->system());
     self_->monitor(router_);
     self_->set_down_handler([this](const caf::down_msg& m) { down(m); });
     self_->set_exit_handler([this](const caf::exit_msg& m) { exit(m); });
@@ -160,7 +162,7 @@ class TroupeState {
     submission->sink = StreamReader(self_);
     open_.emplace(submission->tag, std::move(request));
     encode_then(
-        self_,
+        self_, encoder_,
         {company_.model, std::make_shared<const GenerationRequest>(std::move(wanted)), *std::move(place)},
         [this, submission](Encoded encoded) {
           if (encoded.refusal) return refused(submission->tag, *encoded.refusal);
@@ -269,6 +271,7 @@ class TroupeState {
   Self self_ = nullptr;
   Company company_;
   RouterActor router_;
+  EncoderActor encoder_;
   StreamTag last_tag_ = 0;
   std::unordered_map<StreamTag, OpenRequest> open_;  // by the tag that the router knows
   std::unordered_map<RequestId, StreamTag> tags_;    // of those that are admitted

@@ -158,6 +158,33 @@ TEST_CASE("a request can be cancelled in the queue, in prefill and in decode", "
   CHECK(world.ledger->open.empty());
 }
 
+TEST_CASE("text that is held back comes before the end, also of an answer that is interrupted", "[actors]") {
+  const auto interrupted = [](const std::vector<std::string>& stops, bool late) {
+    World world(pool_of(1));
+    Submission submission = World::request(4, 100, 5);
+    auto work = std::make_shared<Work>(*submission.work);
+    work->options.stop = stops;
+    submission.work = std::move(work);
+    if (late) submission.deadline = world.now() + 1s;
+    const RequestId id = world.submit(std::move(submission)).request;
+    world.run_steps(20);
+    if (late)
+      world.advance(1s);
+    else
+      world.cancel(id);
+    world.settle();
+    return world.records[1];
+  };
+  for (const bool late : {false, true}) {
+    const Record shown = interrupted({}, late);
+    REQUIRE(shown.text.size() > 10);
+    const Record held = interrupted({shown.text + "\x01"}, late);
+    CHECK(held.reason == (late ? FinishReason::deadline : FinishReason::cancelled));
+    CHECK(held.tokens == shown.tokens);
+    CHECK(held.text == shown.text);
+  }
+}
+
 TEST_CASE("1 000 random cancels free their pages within one step and disturb nobody", "[actors]") {
   constexpr std::size_t count = 1500;
   World world(roomy(pool_of(8)));

@@ -4,6 +4,7 @@
 
 #include "actors/counters.hpp"
 #include "actors/page_ledger.hpp"
+#include "actors/stop_rule.hpp"
 #include "simulation/verdict.hpp"
 
 namespace troupe::test {
@@ -136,12 +137,14 @@ void StreamCheck::end(const StreamEnd& m, TimePoint now) {
       if (!stream.cancel_asked && (!drain_deadline_ || now < *drain_deadline_))
         violation(name_of(stream) + " was cancelled by nobody");
       check_tokens(stream, false, "was cancelled");
+      check_text(stream, "was cancelled");
       ++tally.cancelled;
       break;
     case FinishReason::deadline:
       if (!stream.deadline || now < *stream.deadline)
         violation(name_of(stream) + " ended before its deadline because of it");
       check_tokens(stream, false, "was late");
+      check_text(stream, "was late");
       ++tally.late;
       break;
   }
@@ -214,12 +217,19 @@ void StreamCheck::check_tokens(const Stream& stream, bool whole, const std::stri
   if (!prefix)
     violation(name_of(stream) + " " + how + " with tokens that it does not have when it runs alone");
   if (stream.plan->poisoned && !got.empty()) violation(name_of(stream) + " got tokens past its poison");
-  const bool text =
-      whole ? stream.text == want.text : want.text.compare(0, stream.text.size(), stream.text) == 0;
-  if (!text) violation(name_of(stream) + " " + how + " with a text that it does not have when it runs alone");
+  if (whole && stream.text != want.text)
+    violation(name_of(stream) + " " + how + " with a text that it does not have when it runs alone");
   if (whole && got.size() != want.tokens.size())
     violation(name_of(stream) + " " + how + " with " + std::to_string(got.size()) + " tokens of " +
               std::to_string(want.tokens.size()));
+}
+
+void StreamCheck::check_text(const Stream& stream, const std::string& how) {
+  StopRule rule(model_.tokenizer(), stream.plan->work->options, scenario_.options.context_tokens);
+  std::string want;
+  for (const Token token : stream.tokens) want += rule.push(token).text;
+  if (stream.text != want + rule.take_held())
+    violation(name_of(stream) + " " + how + " with a text that is not that of its tokens");
 }
 
 void StreamCheck::instant(TimePoint now, const Counters& counters) {

@@ -90,6 +90,8 @@ class StreamCheck {
   void ended(Stream& stream);
   void started(Stream& stream);
   void check_tokens(const Stream& stream, bool whole, const std::string& how);
+  /// All text of the tokens has come.
+  void check_text(const Stream& stream, const std::string& how);
 
   const Scenario& scenario_;
   const Model& model_;
