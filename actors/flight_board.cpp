@@ -43,8 +43,10 @@ Assignment Flight::assignment(BatcherActor batcher) const {
 std::optional<TokenEvent> Flight::held_back(const Tokenizer& tokenizer) const {
   if (tail_delivered || emitted.empty()) return std::nullopt;
   StopRule rule(tokenizer, submission.work->options, std::numeric_limits<std::size_t>::max());
-  for (const Token token : emitted) rule.push(token);
-  std::string text = rule.take_held();
+  std::string text;
+  for (const Token token : emitted)
+    text = rule.push(token).tail;  // empty, but where that was the last to come
+  text += rule.take_held();
   if (text.empty()) return std::nullopt;
   return TokenEvent{static_cast<std::uint32_t>(emitted.size()), no_token, std::move(text)};
 }

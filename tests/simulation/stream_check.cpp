@@ -227,7 +227,10 @@ void StreamCheck::check_tokens(const Stream& stream, bool whole, const std::stri
 void StreamCheck::check_text(const Stream& stream, const std::string& how) {
   StopRule rule(model_.tokenizer(), stream.plan->work->options, scenario_.options.context_tokens);
   std::string want;
-  for (const Token token : stream.tokens) want += rule.push(token).text;
+  for (const Token token : stream.tokens) {
+    const StopRule::Outcome outcome = rule.push(token);
+    want += outcome.text + outcome.tail;
+  }
   if (stream.text != want + rule.take_held())
     violation(name_of(stream) + " " + how + " with a text that is not that of its tokens");
 }
