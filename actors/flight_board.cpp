@@ -137,16 +137,14 @@ RequestId FlightBoard::next_id() const {
 }
 
 void FlightBoard::start_next() {
-  const RequestId started = next()->id;
-  if (interrupted_.empty()) {
-    TROUPE_CHECK(queue_.pop() == started);
-    flights_.at(started).queued = false;
-  } else {
+  Flight& flight = *next();
+  if (flight.place == FlightPlace::interrupted)
     interrupted_.pop_front();
-  }
-  Flight& flight = flights_.at(started);
+  else
+    TROUPE_CHECK(queue_.pop() == flight.id);
+  flight.place = FlightPlace::running;
   flight.emitted_before = flight.emitted.size();
-  running_.insert(started);
+  running_.insert(flight.id);
   if (flight.seniority != 0) return;
   flight.seniority = ++starts_;
   const Submission& s = flight.submission;
@@ -155,35 +153,24 @@ void FlightBoard::start_next() {
 
 void FlightBoard::wait_again(Flight& flight) {
   running_.erase(flight.id);
-  if (flight.paused()) {
-    wait_for_reader(flight);
-  } else {
-    interrupted_.push_back(flight.id);
-  }
+  if (flight.paused()) return wait_for_reader(flight);
+  flight.place = FlightPlace::interrupted;
+  interrupted_.push_back(flight.id);
 }
 
 void FlightBoard::wait_in_queue(Flight& flight) {
   running_.erase(flight.id);
-  if (flight.paused()) {
-    wait_for_reader(flight);
-  } else {
-    put_back(flight);
-  }
+  if (flight.paused()) return wait_for_reader(flight);
+  put_back(flight);
 }
 
-void FlightBoard::wait_for_reader(const Flight& flight) {
-  for_reader_.insert(flight.id);
+void FlightBoard::wait_for_reader(Flight& flight) {
+  flight.place = FlightPlace::reader;
   queue_.count_waiting(tokens_max(flight));
 }
 
-bool FlightBoard::waits_no_longer_for_reader(const Flight& flight) {
-  if (for_reader_.erase(flight.id) == 0) return false;
-  queue_.count_no_longer(tokens_max(flight));
-  return true;
-}
-
 void FlightBoard::put_back(Flight& flight) {
-  flight.queued = true;
+  flight.place = FlightPlace::queue;
   queue_.put_back(queued(flight.submission, flight.id, {}), flight.seniority);
 }
 
@@ -223,14 +210,16 @@ void FlightBoard::served_token(const Flight& flight) {
 void FlightBoard::erase(RequestId id) {
   const Flight* flight = find(id);
   TROUPE_CHECK(flight != nullptr);
-  if (flight->queued) {
-    queue_.erase(id);
-  } else {
-    queue_.leave(flight->submission.priority, flight->submission.client_key);
+  switch (flight->place) {
+    case FlightPlace::queue: queue_.erase(id); break;
+    case FlightPlace::interrupted:
+      interrupted_.erase(std::find(interrupted_.begin(), interrupted_.end(), id));
+      break;
+    case FlightPlace::reader: queue_.count_no_longer(tokens_max(*flight)); break;
+    case FlightPlace::running: running_.erase(id); break;
   }
-  running_.erase(id);
-  interrupted_.erase(std::remove(interrupted_.begin(), interrupted_.end(), id), interrupted_.end());
-  waits_no_longer_for_reader(*flight);
+  if (flight->place != FlightPlace::queue)
+    queue_.leave(flight->submission.priority, flight->submission.client_key);
   if (flight->submission.deadline) deadlines_.erase({*flight->submission.deadline, id});
   if (flight->reader_due) readers_due_.erase({*flight->reader_due, id});
   flights_.erase(id);
@@ -245,7 +234,9 @@ void FlightBoard::await_reader(Flight& flight, TimePoint due) {
 void FlightBoard::reader_back(Flight& flight) {
   readers_due_.erase({*flight.reader_due, flight.id});
   flight.reader_due.reset();
-  if (waits_no_longer_for_reader(flight)) put_back(flight);
+  if (flight.place != FlightPlace::reader) return;
+  queue_.count_no_longer(tokens_max(flight));
+  put_back(flight);
 }
 
 std::size_t FlightBoard::running_paused() const {

@@ -16,6 +16,14 @@
 
 namespace troupe {
 
+/// Where a request is.
+enum class FlightPlace : std::uint8_t {
+  queue,        ///< in the queue's order
+  interrupted,  ///< by a fault: in front of the queue
+  reader,       ///< it had to leave its generator, and is paused until its reader takes something
+  running,      ///< with a generator
+};
+
 /// One admitted request.
 struct Flight {
   RequestId id = 0;
@@ -30,10 +38,10 @@ struct Flight {
   std::uint32_t replays = 0;                   ///< after generators or batchers died
   std::uint32_t evictions = 0;                 ///< how often there were no KV pages for it to go on
   bool alone = false;                          ///< the step of its next token failed once
-  bool queued = true;                          ///< in the queue; else it runs, or a fault interrupted it
-  GeneratorActor generator;                    ///< null while it waits
-  SequenceId sequence = 0;                     ///< while it runs
-  Berth berth;                                 ///< while it runs
+  FlightPlace place = FlightPlace::queue;
+  GeneratorActor generator;  ///< null while it waits
+  SequenceId sequence = 0;   ///< while it runs
+  Berth berth;               ///< while it runs
   TimePoint submitted;
   std::optional<TimePoint> started;
   std::optional<TimePoint> first_token;
@@ -146,18 +154,16 @@ class FlightBoard {
  private:
   Runner runner(RequestId id) const;
   void put_back(Flight& flight);
-  void wait_for_reader(const Flight& flight);
-  bool waits_no_longer_for_reader(const Flight& flight);
+  void wait_for_reader(Flight& flight);
   QueuedRequest queued(const Submission& submission, RequestId id, TimePoint deadline) const;
 
   RequestId next_id_ = 1;
   std::unordered_map<RequestId, Flight> flights_;
-  AdmissionQueue queue_;            // flights that wait for their first generator, or had to make way
-  std::set<RequestId> running_;     // flights that were started
-  std::set<RequestId> for_reader_;  // those that have no place and are paused
-  std::uint64_t starts_ = 0;        // of flights, for the first time
+  AdmissionQueue queue_;  // flights that wait for their first generator, or had to make way
+  std::deque<RequestId> interrupted_;
+  std::set<RequestId> running_;
+  std::uint64_t starts_ = 0;  // of flights, for the first time
   std::uint32_t context_tokens_;
-  std::deque<RequestId> interrupted_;  // flights that wait for another one
   std::set<std::pair<TimePoint, RequestId>> deadlines_;
   std::set<std::pair<TimePoint, RequestId>> readers_due_;
   DrainRate drain_rate_;
