@@ -45,7 +45,6 @@ class BatcherState {
   }
 
   void open(const OpenSequence& m) {
-    end_with(self_->current_sender());
     TableSequence& sequence = sequences_.open(m.sequence);
     sequence.open_failed = !stepper_->open(m.sequence, m.promised);
     // Its generator is about to ask: waiting for it lets requests that start together step together.
@@ -104,14 +103,6 @@ class BatcherState {
   }
 
  private:
-  /// Without its router a batcher serves nobody, and nobody would tell it to end.
-  void end_with(const caf::strong_actor_ptr& router) {
-    if (watched_) return;
-    watched_ = true;
-    self_->monitor(router);
-    self_->set_down_handler([self = self_](const caf::down_msg&) { self->quit(); });
-  }
-
   void expect_answer(TableSequence& sequence) { sequences_.expect_answer(sequence, self_->clock().now()); }
 
   void answered(TableSequence& sequence) {
@@ -345,7 +336,6 @@ class BatcherState {
   bool no_pages_ = false;  // for anything that was asked for: there is no step before others give some back
   bool alone_turn_ = true;
   std::optional<TimePoint> last_step_end_;  // unless there was nothing to do since
-  bool watched_ = false;                    // the router's end ends this
 };
 
 BatcherActor::behavior_type batcher(BatcherState::Self self, const BatcherConfig& config) {

@@ -26,9 +26,7 @@ class GeneratorState {
   }
 
   void assign(Assignment& m) {
-    const auto router = caf::actor_cast<RouterActor>(self_->current_sender());
-    end_with(router);
-    run_.emplace(std::move(m), router, config_);
+    run_.emplace(std::move(m), caf::actor_cast<RouterActor>(self_->current_sender()), config_);
     Run& run = *run_;
     run.sampler.see_prompt(run.job.work->prompt);
     run.next = run.job.work->prompt;
@@ -104,14 +102,6 @@ class GeneratorState {
     std::uint32_t cached_tokens = 0;
     bool paused = false;  // the reader's credit is used up
   };
-
-  /// Without its router a generator has nothing to do, and nobody would tell it to end.
-  void end_with(const RouterActor& router) {
-    if (watched_) return;
-    watched_ = true;
-    self_->monitor(router);
-    self_->set_down_handler([self = self_](const caf::down_msg&) { self->quit(); });
-  }
 
   /// False when that was the end.
   bool take(Token token) {
@@ -190,7 +180,6 @@ class GeneratorState {
   Self self_ = nullptr;
   GeneratorConfig config_;
   std::optional<Run> run_;
-  bool watched_ = false;  // the router's end ends this
 };
 
 GeneratorActor::behavior_type generator(GeneratorState::Self self, const GeneratorConfig& config) {

@@ -27,7 +27,8 @@ class RouterState {
   using Self = RouterActor::stateful_pointer<RouterState>;
 
   RouterState() = default;
-  /// However the router ends, so do its generators and its batchers.
+  /// However the router ends, so do its generators and its batchers. They do not watch it: a watch is let go
+  /// of only when the watched ends, and would keep the memory of each of them until then.
   ~RouterState() {
     if (!crew_) return;
     publish(config_.counters->queue_retry_ms, 0);  // there is no queue to come back to

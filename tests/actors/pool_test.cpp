@@ -1,5 +1,7 @@
 // How generators are kept for requests, on a deterministic scheduler.
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "actors/world.hpp"
@@ -23,6 +25,15 @@ constexpr std::size_t count = 40;
 
 void submit_all(World& world) {
   for (std::uint64_t i = 0; i < count; ++i) world.submit(World::request(3 + i % 40, 30, i));
+}
+
+/// Bytes that are allocated, but for what the world writes down; 0 where another allocator keeps them.
+std::size_t bytes_in_use(World& world) {
+  world.generators.clear();
+  world.batchers.clear();
+  world.records.clear();
+  std::vector<std::size_t>().swap(world.ledger->step_sequences);
+  return mallinfo2().uordblks;
 }
 
 }  // namespace
@@ -104,5 +115,43 @@ TEST_CASE("generators that die cost no token in any pool", "[actors]") {
     CHECK(world.counters->replays > 10);
     CHECK(world.counters->generators == (shape == PoolShape::per_request ? 0 : 4));
     CHECK(world.ledger->open.empty());
+  }
+}
+
+TEST_CASE("generators and batchers that have ended leave no memory behind", "[actors]") {
+  EngineOptions options = shaped(PoolShape::per_request, 4);
+  options.restart_window_ms = 1;  // restarts without end
+  World world(options);
+  const auto serve = [&](std::uint64_t requests, bool with_deaths) {
+    for (std::uint64_t i = 0; i < requests; ++i) {
+      world.submit(World::request(3 + i % 40, 2, i));
+      world.run_steps(1);
+      if (with_deaths) world.kill(BatcherActor(world.batcher_of.front()));
+      world.settle();
+    }
+    return bytes_in_use(world);
+  };
+  // Far less than one of them holds, each time.
+  const std::size_t early = serve(500, false);
+  CHECK(serve(5000, false) <= early + 5000 * 32);
+  const std::size_t with_deaths = serve(100, true);
+  CHECK(serve(1000, true) <= with_deaths + 1000 * 32);
+}
+
+TEST_CASE("however a router ends, its generators and batchers end with it", "[actors]") {
+  for (const PoolShape shape : {PoolShape::growing, PoolShape::fixed, PoolShape::per_request}) {
+    for (const bool in_order : {true, false}) {
+      World world(shaped(shape, 4));
+      submit_all(world);
+      world.run_steps(5);
+      REQUIRE(world.actors_alive() == 3 + 4);  // router, batcher, recorder
+      if (in_order) {
+        world.drain(0);
+      } else {
+        world.kill_router();
+      }
+      world.settle();
+      CHECK(world.actors_alive() == 1);
+    }
   }
 }

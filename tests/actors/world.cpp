@@ -269,6 +269,11 @@ void World::kill(const BatcherActor& batcher) {
   system_->take_turn(router_);
 }
 
+void World::kill_router() {
+  caf::anon_send_exit(router_, caf::exit_reason::kill);
+  system_->take_turn(router_);
+}
+
 bool World::run_once() {
   return system_->scheduler.try_run_once();
 }

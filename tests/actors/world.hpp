@@ -95,6 +95,7 @@ class World {
   void cancel(RequestId id);
   void kill(const GeneratorActor& generator);
   void kill(const BatcherActor& batcher);
+  void kill_router();
 
   void consumed(RequestId id, std::uint32_t tokens);
   bool drain(std::uint32_t drain_ms);  // true when answered
