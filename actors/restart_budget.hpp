@@ -11,7 +11,7 @@ namespace troupe {
 
 /// At most `restarts_max` restarts within any window. The pause before each is `backoff`, doubled for every
 /// restart that the window holds already, but never so long that restarts_max of them would not fit into it:
-/// then the budget could never be used up.
+/// then the budget could never be used up. A budget that is meant not to be still pauses a millisecond.
 class RestartBudget {
  public:
   using Clock = std::chrono::steady_clock;
@@ -26,7 +26,8 @@ class RestartBudget {
     if (recent_.size() >= restarts_max_) return std::nullopt;
     recent_.push_back(now);
     const auto doubled = backoff_ * (std::int64_t{1} << std::min<std::size_t>(recent_.size() - 1, 6));
-    return std::min<std::chrono::milliseconds>(doubled, window_ / (restarts_max_ + 1));
+    const std::chrono::milliseconds share = window_ / (std::int64_t{restarts_max_} + 1);
+    return std::min<std::chrono::milliseconds>(doubled, std::max(share, std::chrono::milliseconds(1)));
   }
 
  private:

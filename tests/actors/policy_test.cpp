@@ -1,5 +1,7 @@
 // The actors' decisions, without actors.
 
+#include <limits>
+
 #include "actors/batch_plan.hpp"
 #include "actors/restart_budget.hpp"
 #include "actors/step_budget.hpp"
@@ -168,6 +170,21 @@ TEST_CASE("restarts pause longer and longer and end when the budget is used up",
   CHECK(budget.spend(epoch + 2s) == 40ms);
   CHECK(budget.spend(epoch + 3s) == std::nullopt);
   CHECK(budget.spend(epoch + 30s) == 10ms);
+}
+
+TEST_CASE("a budget may be any number of restarts, from none to the largest", "[actors]") {
+  constexpr auto max = std::numeric_limits<std::uint32_t>::max();
+  RestartBudget none(0, 10s, 10ms);
+  CHECK(none.spend(epoch) == std::nullopt);
+  RestartBudget one(1, 10s, 10ms);
+  CHECK(one.spend(epoch) == 10ms);
+  CHECK(one.spend(epoch) == std::nullopt);
+  RestartBudget unlimited(max, 10s, 10ms);
+  for (int i = 0; i < 1000; ++i) REQUIRE(unlimited.spend(epoch) == 1ms);
+  RestartBudget at_once(max, 10s, 0ms);
+  CHECK(at_once.spend(epoch) == 0ms);
+  RestartBudget long_pauses(1, std::chrono::milliseconds(max), std::chrono::milliseconds(max));
+  CHECK(long_pauses.spend(epoch) == std::chrono::milliseconds(max / 2));
 }
 
 TEST_CASE("an answer ends before a stop text, and its possible beginnings are held back", "[actors]") {
