@@ -92,7 +92,8 @@ class AdmissionQueue {
     std::uint64_t since = 0;  // when it began to wait
     std::uint32_t being_served = 0;
   };
-  using Keys = std::unordered_map<std::string, Key>;
+  /// A tree: places hold iterators, which a hash table's growing makes invalid.
+  using Keys = std::map<std::string, Key>;
   struct Turn {  // of a key that waits
     double served;
     std::uint64_t since;
