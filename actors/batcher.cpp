@@ -7,6 +7,7 @@
 #include <caf/typed_event_based_actor.hpp>
 #include <chrono>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "actors/batch_plan.hpp"
@@ -353,7 +354,12 @@ BatcherActor::behavior_type batcher(BatcherState::Self self, const BatcherConfig
 }  // namespace
 
 BatcherActor spawn_batcher(caf::actor_system& system, const BatcherConfig& config) {
-  return config.detached ? system.spawn<caf::detached>(batcher, config) : system.spawn(batcher, config);
+  if (!config.detached) return system.spawn(batcher, config);
+  // CAF counts an actor and its thread before it asks for the thread, and does not take that back: whoever
+  // waits for all actors to end would wait for ever. So one is asked for here first, where a refusal costs
+  // nothing; that it is refused between the two is left to chance.
+  std::thread([] {}).join();
+  return system.spawn<caf::detached>(batcher, config);
 }
 
 }  // namespace troupe

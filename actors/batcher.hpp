@@ -29,8 +29,8 @@ struct BatcherConfig {
 /// Spawns the batcher, monitored by nobody yet. It owns the KV cache and the kernel threads, and ends on
 /// Quit. It runs a step as soon as every generator that holds logits has answered them, or when waiting for
 /// them longer costs more than it brings (straggler_wait.hpp), at most straggler_wait_us after it could have
-/// run. When its lease is given up during a step it ends behind that step, in
-/// silence.
+/// run. When its lease is given up during a step it ends behind that step, in silence. Throws
+/// std::system_error when there is no thread for it.
 BatcherActor spawn_batcher(caf::actor_system& system, const BatcherConfig& config);
 
 }  // namespace troupe
