@@ -32,6 +32,7 @@ class RouterState {
   ~RouterState() {
     if (!crew_) return;
     publish(config_.counters->queue_retry_ms, 0);  // there is no queue to come back to
+    publish(config_.counters->generators, 0);
     for (const GeneratorActor& generator : crew_->generators()) caf::anon_send(generator, Quit{});
     for (const ReplicaIndex r : crew_->up()) caf::anon_send(crew_->batcher(r), Quit{});
   }

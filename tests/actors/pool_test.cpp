@@ -152,6 +152,7 @@ TEST_CASE("however a router ends, its generators and batchers end with it", "[ac
       }
       world.settle();
       CHECK(world.actors_alive() == 1);
+      CHECK(world.counters->generators == 0);
     }
   }
 }

@@ -162,6 +162,7 @@ TEST_CASE("an engine's metrics add up to what was asked of it", "[metrics]") {
   CHECK(m.step_time.count() == m.stats.steps);
   CHECK(m.step_tokens.sum >= 18);
   CHECK(m.stats.kv_pages_used == 0);
+  CHECK(m.stats.generators == 0);
   CHECK(m.stats.kv_pages_total > 0);
 
   const auto samples = parse_exposition(to_prometheus(m));
