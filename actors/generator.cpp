@@ -136,9 +136,7 @@ class GeneratorState {
     run.asked = run.next.size();
     run.drafts = drafts(ask.draft_rate);
     ask.drafts = run.drafts;
-    // Each guess that proves right may change one more logit.
-    const std::size_t top_count = run.sampler.top_count();
-    ask.top_count = top_count == 0 ? 0 : top_count + run.drafts.size();
+    ask.top_count = run.sampler.top_count(run.drafts.size());
     ask.tokens = std::move(run.next);
     run.next.clear();
     self_->send(run.job.batcher, std::move(ask));

@@ -104,13 +104,15 @@ bool Sampler::changes_logits() const {
          ((options_.presence_penalty != 0 || options_.frequency_penalty != 0) && !answer_counts_.empty());
 }
 
-std::size_t Sampler::top_count() const {
+std::size_t Sampler::top_count(std::size_t answer_tokens) const {
   const std::size_t kept = options_.temperature == 0 ? 1 : options_.top_k;
   if (kept == 0) return 0;
   // As many as may fall out of the list because their logits change.
   std::size_t changed = options_.logit_bias.size();
-  if (options_.repeat_penalty != 1) changed += recent_.size();
-  if (options_.presence_penalty != 0 || options_.frequency_penalty != 0) changed += answer_counts_.size();
+  if (options_.repeat_penalty != 1)
+    changed += std::min<std::size_t>(recent_.size() + answer_tokens, options_.repeat_last_n);
+  if (options_.presence_penalty != 0 || options_.frequency_penalty != 0)
+    changed += answer_counts_.size() + answer_tokens;
   return kept + changed;
 }
 

@@ -33,9 +33,9 @@ class Sampler {
   void see_prompt(std::span<const Token> tokens);  ///< counts for repeat_penalty
   void see_answer(Token token);                    ///< counts for all penalties
 
-  /// How many of the largest logits the next sample() can do with instead of the whole row; 0: it needs the
-  /// whole row.
-  std::size_t top_count() const;
+  /// How many of the largest logits the next sample() can do with instead of the whole row, and those behind
+  /// it, too, while up to `answer_tokens` more are seen; 0: they need the whole row.
+  std::size_t top_count(std::size_t answer_tokens = 0) const;
 
   /// The token at `position` (prompt tokens before it, plus answer tokens). NaN counts as never. Fails
   /// (fault) when no token is possible: every logit is -infinity or NaN. The same token whether or not the

@@ -196,6 +196,38 @@ TEST_CASE("a sampler takes the same token from the list of the largest as from t
   CHECK(impossible > 10);
 }
 
+TEST_CASE("a list that was asked for ahead of guesses is enough as long as they hold", "[model]") {
+  constexpr std::size_t guesses = 6;
+  for (std::uint64_t trial = 0; trial < 300; ++trial) {
+    INFO("trial " << trial);
+    Draws draws(trial);
+    SamplingOptions options = draw_options(draws, draw_logits(draws));
+    options.top_k = draws.one_of<std::uint32_t>({1, 8, 30});
+    Sampler sampler(options);
+    std::vector<Token> seen(draws.below(10));
+    for (Token& token : seen) token = static_cast<Token>(draws.below(vocab));
+    sampler.see_prompt(seen);
+    for (const auto& [token, bias] : options.logit_bias) seen.push_back(token);
+
+    const std::size_t count = sampler.top_count(guesses);
+    for (std::size_t guess = 0; guess <= guesses; ++guess) {
+      std::vector<float> logits(vocab);
+      for (float& logit : logits) logit = static_cast<float>(20 * draws.uniform() - 14);
+      const Token expected = *sampler.sample(logits, guess);
+      const std::vector<IndexedValue> top = top_of(logits, count);
+      // Whoever looks at the whole row now finds another token.
+      const auto is = [](Token token) { return [token](const IndexedValue& v) { return v.index == token; }; };
+      Token trap = 0;
+      while (std::count(seen.begin(), seen.end(), trap) != 0 || std::any_of(top.begin(), top.end(), is(trap)))
+        ++trap;
+      logits[static_cast<std::size_t>(trap)] = infinity;
+      CHECK(*sampler.sample({logits, top, count}, guess) == expected);
+      seen.push_back(expected);
+      sampler.see_answer(expected);
+    }
+  }
+}
+
 TEST_CASE("the largest logits of the rows that want them are the same on any number of threads", "[model]") {
   Draws draws(1);
   const std::vector<std::size_t> counts = {3, 0, 40, 1, vocab, 7};
