@@ -7,12 +7,12 @@
 #include <caf/typed_event_based_actor.hpp>
 #include <chrono>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "actors/batch_plan.hpp"
 #include "actors/draft_plan.hpp"
 #include "actors/inline_unit.hpp"
+#include "actors/own_thread.hpp"
 #include "actors/sequence_table.hpp"
 #include "actors/step_budget.hpp"
 #include "base/check.hpp"
@@ -355,10 +355,7 @@ BatcherActor::behavior_type batcher(BatcherState::Self self, const BatcherConfig
 
 BatcherActor spawn_batcher(caf::actor_system& system, const BatcherConfig& config) {
   if (!config.detached) return system.spawn(batcher, config);
-  // CAF counts an actor and its thread before it asks for the thread, and does not take that back: whoever
-  // waits for all actors to end would wait for ever. So one is asked for here first, where a refusal costs
-  // nothing; that it is refused between the two is left to chance.
-  std::thread([] {}).join();
+  require_thread();
   return system.spawn<caf::detached>(batcher, config);
 }
 

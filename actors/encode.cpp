@@ -4,6 +4,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
+#include "actors/own_thread.hpp"
 #include "base/guard.hpp"
 #include "base/try.hpp"
 #include "model/model_parts.hpp"
@@ -62,6 +63,7 @@ Encoded encode(const Encode& job) {
 }
 
 EncoderActor spawn_encoder(caf::actor_system& system) {
+  require_thread();
   return system.spawn<caf::detached>([](EncoderActor::pointer) -> EncoderActor::behavior_type {
     return {[](const Encode& job) { return encode(job); }};
   });

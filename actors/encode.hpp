@@ -37,7 +37,8 @@ using EncoderActor = caf::typed_actor<caf::replies_to<Encode>::with<Encoded>>;
 Encoded encode(const Encode& job);
 
 /// Encodes prompts one after the other, on a thread of its own: however many wait and however long they are,
-/// the actors that share CAF's threads do not wait with them. Ends when it is told to exit.
+/// the actors that share CAF's threads do not wait with them. Ends when it is told to exit. Throws
+/// std::system_error when there is no thread for it.
 EncoderActor spawn_encoder(caf::actor_system& system);
 
 /// Whether encoding would keep an actor from its other messages for longer (tens of microseconds) than it

@@ -51,9 +51,9 @@ class EventSinkState {
   EventSinkState(const EventSinkState&) = delete;
   EventSinkState& operator=(const EventSinkState&) = delete;
 
-  void start(Self self) {
+  void start(Self self, EncoderActor encoder) {
     self_ = self;
-    encoder_ = spawn_encoder(self->system());
+    encoder_ = std::move(encoder);
     self_->set_down_handler([this](const caf::down_msg& m) { router_down(m.reason); });
   }
 
@@ -145,8 +145,8 @@ class EventSinkState {
   std::unordered_map<StreamTag, std::shared_ptr<StreamListener>> listeners_;  // open streams
 };
 
-EventSinkActor::behavior_type event_sink(EventSinkState::Self self) {
-  self->state.start(self);
+EventSinkActor::behavior_type event_sink(EventSinkState::Self self, EncoderActor encoder) {
+  self->state.start(self, std::move(encoder));
   return {
       [self](StreamToken& m) { self->state.token(m); },
       [self](const StreamEnd& m) {
@@ -177,7 +177,7 @@ std::shared_ptr<StreamListener> answered_for_certain(std::shared_ptr<StreamListe
 }
 
 EventSinkActor spawn_event_sink(caf::actor_system& system) {
-  return system.spawn(event_sink);
+  return system.spawn(event_sink, spawn_encoder(system));
 }
 
 }  // namespace troupe

@@ -60,7 +60,8 @@ using EventSinkActor =
 
 /// Spawns the sink of an embedder, one for any number of streams. Send it the router's handle first,
 /// to submit to and to watch: should the router end while streams are open, each of them gets an on_error. A
-/// listener that throws gets an on_error too and disturbs no other. Ends on Quit.
+/// listener that throws gets an on_error too and disturbs no other. Ends on Quit. Throws
+/// std::system_error when there is no thread for its encoder.
 EventSinkActor spawn_event_sink(caf::actor_system& system);
 
 }  // namespace troupe

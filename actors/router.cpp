@@ -343,8 +343,8 @@ class RouterState {
     if (ending_.deadline()) consider(*ending_.deadline());
     if (flights_->running() > flights_->running_paused()) consider(now() + StepWatch::interval);
     if (const auto start = crew_->next_start(flights_->waiting() != 0, now())) consider(*start);
-    const auto tick = next ? timer_.arm(*next, now()) : std::nullopt;
-    if (tick) self_->delayed_send(self_, tick->wait, RouterTick{tick->number});
+    if (const auto tick = next ? timer_.arm(*next, now()) : std::nullopt)
+      self_->delayed_send(self_, tick->wait, RouterTick{tick->number});
   }
 
   /// Cancels what still runs when the time for it is over.
