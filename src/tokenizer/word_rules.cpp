@@ -79,26 +79,33 @@ std::size_t number_run(std::string_view text, int numbers_max) {
   return end;
 }
 
-// What GPT-4's expression and those after it have in common, behind the words:
-// \p{N}{1,numbers_max}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+, with `letters` for \p{L}, and with
-// '/' beside the newlines if `or_slash`.
-std::size_t no_word(std::string_view text, const Character& first, int numbers_max, CharKinds letters,
-                    bool or_slash) {
-  if (first.kind == kind::number) return number_run(text, numbers_max);
-  const std::size_t space = first.code == U' ' ? 1 : 0;
-  const auto marks = static_cast<CharKinds>(kind::all & ~(words_and_space | letters));
+// What may stand behind marks, of their word.
+enum class Tail : std::uint8_t { none, newlines, newlines_or_slashes };
+
+// ` ?[marks]+` and its tail at `text`: where it ends, or 0 where no mark stands.
+std::size_t marks_run(std::string_view text, CharKinds marks, Tail tail) {
+  const std::size_t space = text[0] == ' ' ? 1 : 0;
   std::size_t end = end_of_run(text, space, marks);
-  if (end > space) {
-    while (end < text.size() &&
-           (is_newline(static_cast<unsigned char>(text[end])) || (or_slash && text[end] == '/'))) {
-      ++end;
-    }
-    return end;
+  if (end == space) return 0;
+  while (tail != Tail::none && end < text.size() &&
+         (is_newline(static_cast<unsigned char>(text[end])) ||
+          (tail == Tail::newlines_or_slashes && text[end] == '/'))) {
+    ++end;
   }
+  return end;
+}
+
+// What GPT-4's expression and those after it have in common, behind the words:
+// \p{N}{1,numbers_max}| ?[^\s\p{L}\p{N}]+tail|\s*[\r\n]+|\s+(?!\S)|\s+, with `letters` for \p{L}.
+std::size_t no_word(std::string_view text, const Character& first, int numbers_max, CharKinds letters,
+                    Tail tail) {
+  if (first.kind == kind::number) return number_run(text, numbers_max);
+  const auto marks = static_cast<CharKinds>(kind::all & ~(words_and_space | letters));
+  if (const std::size_t end = marks_run(text, marks, tail)) return end;
   return space_run_by_line(text);
 }
 
-std::size_t gpt4_word(std::string_view text, int numbers_max, CharKinds letters) {
+std::size_t gpt4_word(std::string_view text, int numbers_max, CharKinds letters, Tail tail = Tail::newlines) {
   if (const std::size_t bytes = contraction<true>(text, 0)) return bytes;
   const Character first = character_at(text, 0);
   if (first.kind & letters) return end_of_run(text, 0, letters);
@@ -107,7 +114,7 @@ std::size_t gpt4_word(std::string_view text, int numbers_max, CharKinds letters)
     const std::size_t end = end_of_run(text, first.bytes, letters);
     if (end > first.bytes) return end;
   }
-  return no_word(text, first, numbers_max, letters, false);
+  return no_word(text, first, numbers_max, letters, tail);
 }
 
 // U*L+|U+L* at `at`, as tekken_word has it: where it ends, or `at` where no letter stands.
@@ -137,7 +144,7 @@ std::size_t cased_word(std::string_view text, int numbers_max, bool with_contrac
   if (first.kind != kind::letter && first.kind != kind::number && !is_newline(first.code)) at = first.bytes;
   const std::size_t end = end_of_cased_word(text, at);
   if (end > at) return end + (with_contraction ? contraction<true>(text, end) : 0);
-  return no_word(text, first, numbers_max, kind::letter, true);
+  return no_word(text, first, numbers_max, kind::letter, Tail::newlines_or_slashes);
 }
 
 }  // namespace
@@ -163,6 +170,38 @@ std::size_t qwen2_word(std::string_view text) {
 
 std::size_t qwen35_word(std::string_view text) {
   return gpt4_word(text, 1, kind::letter | kind::mark);
+}
+
+std::size_t seed_coder_word(std::string_view text) {
+  return gpt4_word(text, 1, kind::letter, Tail::none);
+}
+
+std::size_t deepseek3_word(std::string_view text) {
+  constexpr CharKinds letters = kind::letter | kind::mark;
+  constexpr CharKinds marks = kind::punctuation | kind::symbol;
+  const Character first = character_at(text, 0);
+  if (first.code < 128 && (first.kind & marks)) {
+    std::size_t end = 1;
+    while (end < text.size() && (is_lower(static_cast<unsigned char>(text[end])) ||
+                                 is_upper(static_cast<unsigned char>(text[end]))))
+      ++end;
+    if (end > 1) return end;
+  }
+  if (first.kind & letters) return end_of_run(text, 0, letters);
+  if (!(first.kind & marks) && !is_newline(first.code)) {
+    const std::size_t end = end_of_run(text, first.bytes, letters);
+    if (end > first.bytes) return end;
+  }
+  if (const std::size_t end = marks_run(text, marks, Tail::newlines)) return end;
+  if (first.kind == kind::space) return space_run_by_line(text);
+  // Nothing matches here: all up to the next match, which begins one character before letters.
+  std::size_t end = first.bytes;
+  while (true) {
+    const Character c = character_at(text, end);
+    if (!(c.kind & (kind::number | kind::other))) return end;
+    if (character_at(text, end + c.bytes).kind & letters) return end;
+    end += c.bytes;
+  }
 }
 
 std::size_t tekken_word(std::string_view text) {

@@ -27,6 +27,9 @@ std::size_t qwen2_word(std::string_view text);
 /// As qwen2_word, but [\p{L}\p{M}]+ instead of \p{L}+ and [^\s\p{L}\p{M}\p{N}]+ instead of [^\s\p{L}\p{N}]+.
 std::size_t qwen35_word(std::string_view text);
 
+/// As qwen2_word, but ` ?[^\s\p{L}\p{N}]+` without the newlines behind it.
+std::size_t seed_coder_word(std::string_view text);
+
 /// [^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
 /// where U is a letter but a-z and L a letter but A-Z: what llama.cpp makes of the model's [\p{Lu}…\p{M}]
 /// and [\p{Ll}…\p{M}].
@@ -34,6 +37,10 @@ std::size_t tekken_word(std::string_view text);
 
 /// As tekken_word, but \p{N}{1,3}, and the first two alternatives go on with a contraction of llama3_word.
 std::size_t gpt4o_word(std::string_view text);
+
+/// [!-/:-@[-`{-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*
+/// |\s*[\r\n]+|\s+(?!\S)|\s+
+std::size_t deepseek3_word(std::string_view text);
 
 /// [\p{P}$+<=>^~|]+
 std::size_t punctuation_word(std::string_view text);
@@ -43,6 +50,9 @@ std::size_t falcon_punctuation_word(std::string_view text);
 
 /// \p{N}
 std::size_t one_number_word(std::string_view text);
+
+/// \p{N}{1,3}
+std::size_t three_numbers_word(std::string_view text);
 
 /// \p{N}+
 std::size_t numbers_word(std::string_view text);
@@ -64,6 +74,12 @@ std::size_t spaced_punctuation_word(std::string_view text);
 
 /// [一-龥ࠀ-一가-퟿]+, where no character is white space
 std::size_t east_asian_word(std::string_view text);
+
+/// [一-龥぀-ゟ゠-ヿ]+
+std::size_t han_or_kana_word(std::string_view text);
+
+/// ` ?[^(\s|.,!?…。，、।۔،)]+`
+std::size_t viking_word(std::string_view text);
 
 /// \s? and letters that have cases, as DeepSeek LLM lists them
 std::size_t deepseek_letters_word(std::string_view text);

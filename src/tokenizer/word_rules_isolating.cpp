@@ -39,15 +39,22 @@ std::size_t run_word(std::string_view text, const Matches& matches) {
       text, 0, [&, in = matches(character_at(text, 0))](const Character& c) { return matches(c) == in; });
 }
 
-/// \s?[`matches`]+
-template <class Matches>
-std::size_t spaced_word(std::string_view text, const Matches& matches) {
+/// `space`?[`matches`]+
+template <class Space, class Matches>
+std::size_t spaced_word(std::string_view text, const Space& space, const Matches& matches) {
   return match_or_gap(text, [&](std::size_t at) {
     const Character first = character_at(text, at);
-    const std::size_t begin = first.kind == kind::space ? at + first.bytes : at;
+    const std::size_t begin = space(first) ? at + first.bytes : at;
     const std::size_t end = end_of_all(text, begin, matches);
     return end > begin ? end : at;
   });
+}
+
+/// \s?[`matches`]+
+template <class Matches>
+std::size_t spaced_word(std::string_view text, const Matches& matches) {
+  return spaced_word(
+      text, [](const Character& c) { return c.kind == kind::space; }, matches);
 }
 
 /// A list of ranges, each from its first to its last character.
@@ -87,6 +94,13 @@ constexpr Range deepseek_punctuation[] = {{U'!', U'/'},     {U':', U'~'},     {0
 
 constexpr Range east_asian[] = {{0x800, 0x9FA5}, {0xAC00, 0xD7FF}};
 
+constexpr Range han_or_kana[] = {{0x3040, 0x30FF}, {0x4E00, 0x9FA5}};
+
+// All but white space.
+constexpr Range viking_marks[] = {{U'!', U'!'},   {U'(', U')'},     {U',', U','},     {U'.', U'.'},
+                                  {U'?', U'?'},   {U'|', U'|'},     {0x60C, 0x60C},   {0x6D4, 0x6D4},
+                                  {0x964, 0x964}, {0x2026, 0x2026}, {0x3001, 0x3002}, {0xFF0C, 0xFF0C}};
+
 bool is_newline(const Character& c) {
   return c.code == U'\n' || c.code == U'\r';
 }
@@ -113,6 +127,17 @@ std::size_t one_number_word(std::string_view text) {
   const Character first = character_at(text, 0);
   if (first.kind == kind::number) return first.bytes;
   return end_of_run(text, first.bytes, kind::all & ~kind::number);
+}
+
+std::size_t three_numbers_word(std::string_view text) {
+  std::size_t end = end_of_run(text, 0, kind::all & ~kind::number);
+  if (end > 0) return end;
+  for (int numbers = 0; numbers < 3; ++numbers) {
+    const Character c = character_at(text, end);
+    if (c.kind != kind::number) break;
+    end += c.bytes;
+  }
+  return end;
 }
 
 std::size_t numbers_word(std::string_view text) {
@@ -153,6 +178,16 @@ std::size_t spaced_punctuation_word(std::string_view text) {
 std::size_t east_asian_word(std::string_view text) {
   return run_word(text,
                   [](const Character& c) { return c.kind != kind::space && is_in(east_asian, c.code); });
+}
+
+std::size_t han_or_kana_word(std::string_view text) {
+  return run_word(text, [](const Character& c) { return is_in(han_or_kana, c.code); });
+}
+
+std::size_t viking_word(std::string_view text) {
+  return spaced_word(
+      text, [](const Character& c) { return c.code == U' '; },
+      [](const Character& c) { return c.kind != kind::space && !is_in(viking_marks, c.code); });
 }
 
 std::size_t deepseek_letters_word(std::string_view text) {

@@ -141,6 +141,7 @@ TEST_CASE("bpe takes a word that is a token whole only where the pre-tokenizer i
   const Token bc = add_token(v, "bc");
   CHECK(tokens_of(*created(v, {"b c"}), "abc") == Tokens{'a', bc});
   CHECK(tokens_of(*created(v, {"b c"}, "llama-bpe"), "abc") == Tokens{abc});
+  CHECK(tokens_of(*created(v, {"b c"}, "glm4"), "abc") == Tokens{'a', bc});
   CHECK(tokens_of(*created(v, {"b c"}, "tekken"), "abc xabc") == Tokens{abc, ' ', 'x', 'a', bc});
 }
 
@@ -201,6 +202,8 @@ TEST_CASE("bpe adds BOS and EOS only when asked and only where the vocabulary wa
   CHECK(tokenizer->decode(Tokens{*v.bos, 'a', *v.eos}) == "a");
   CHECK(BpeTokenizer::defaults(pre_tokenizer("llama-bpe")).adds_bos);
   CHECK(BpeTokenizer::defaults(pre_tokenizer("tekken")).adds_bos);
+  CHECK(BpeTokenizer::defaults(pre_tokenizer("lfm2")).adds_bos);
+  CHECK_FALSE(BpeTokenizer::defaults(pre_tokenizer("glm4")).adds_bos);
   CHECK_FALSE(BpeTokenizer::defaults(pre_tokenizer("gpt-2")).adds_bos);
   CHECK_FALSE(BpeTokenizer::defaults(pre_tokenizer("qwen2")).adds_bos);
 }

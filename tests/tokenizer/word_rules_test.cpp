@@ -102,6 +102,15 @@ const std::vector<Expected>& expectations() {
       {"dbrx", {llama3}},
       {"qwen2", {qwen2}},
       {"deepseek-r1-qwen", {qwen2}},
+      {"glm4", {llama3}},
+      {"seed-coder",
+       {any_contraction + "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^⟨s⟩\\p{L}\\p{N}\\r\\n]+|" + spaces}},
+      {"hunyuan-dense",
+       {"\\p{N}{1,3}", "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+",
+        "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|"
+        " ?[\\p{P}\\p{S}]+[\\r\\n]*|" +
+            spaces}},
+      {"viking", {" ?[^(⟨s⟩|.,!?…。，、।۔،)]+", "\\p{N}"}},
       {"qwen35",
        {any_contraction +
         "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^⟨s⟩\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" + spaces}},
@@ -250,7 +259,7 @@ TEST_CASE("deepseek-llm takes newlines, cased words, punctuation, last spaces an
 TEST_CASE("words that add up to the text come from every pre-tokenizer and any bytes", "[tokenizer]") {
   std::mt19937 random(5);
   for (const char* name : {"gpt-2", "default", "llama-bpe", "qwen35", "falcon", "smollm", "deepseek-llm",
-                           "deepseek-coder", "tekken", "gpt-4o"}) {
+                           "deepseek-coder", "deepseek-v3", "seed-coder", "viking", "tekken", "gpt-4o"}) {
     const PreTokenizer& pre = pre_tokenizer(name);
     for (int round = 0; round < 500; ++round) {
       std::string text;
