@@ -1,6 +1,5 @@
 #include "tokenizer/bpe.hpp"
 
-#include <optional>
 #include <utility>
 
 #include "base/try.hpp"
@@ -44,18 +43,11 @@ class BpeTokenizer::Encoder {
   Encoder(const BpeTokenizer& tokenizer, std::vector<Token>& out)
       : tokenizer_(tokenizer), out_(out), merger_(tokenizer.merges_) {}
 
-  /// Errors: bad_argument, naming the first byte that the vocabulary cannot express.
-  Status encode(std::string_view text) {
+  void encode(std::string_view text) {
     for_each_word(tokenizer_.pre_, text, [&](std::string_view word) { add_word(word); });
-    return inexpressible_ ? no_token_for(*inexpressible_) : Status();
   }
 
  private:
-  static Error no_token_for(char byte) {
-    return {Errc::bad_argument, "the vocabulary has no token for the byte " +
-                                    in_quotes(std::string_view(&byte, 1)) + " and no unknown token"};
-  }
-
   void add_word(std::string_view word) {
     const Symbol* whole = tokenizer_.symbols_.find(word);
     if (whole == nullptr || !tokenizer_.is_token(*whole)) {
@@ -84,17 +76,18 @@ class BpeTokenizer::Encoder {
     }
   }
 
-  /// A merge can join what is no token: its bytes then stand alone.
+  /// A merge can join what is no token: its bytes then stand alone. One that the vocabulary lacks is left out,
+  /// unless it has a token for that by type, too: many files name their end of text as the unknown token.
   void add_bytes(std::string_view bytes) {
-    const auto unknown = tokenizer_.vocabulary().unknown;
+    const Vocabulary& vocabulary = tokenizer_.vocabulary();
+    const auto unknown = vocabulary.unknown;
+    const bool stands_for_any = unknown && vocabulary.type(*unknown) == TokenType::unknown;
     for (const char byte : bytes) {
       const Symbol symbol = tokenizer_.symbol_of(byte);
       if (tokenizer_.is_token(symbol)) {
         out_.push_back(static_cast<Token>(symbol));
-      } else if (unknown) {
+      } else if (stands_for_any) {
         out_.push_back(*unknown);
-      } else if (!inexpressible_) {
-        inexpressible_ = byte;
       }
     }
   }
@@ -103,7 +96,6 @@ class BpeTokenizer::Encoder {
   std::vector<Token>& out_;
   WordMerger merger_;
   std::vector<Symbol> merged_;
-  std::optional<char> inexpressible_;
 };
 
 VocabularyDefaults BpeTokenizer::defaults(const PreTokenizer& pre) {
@@ -187,7 +179,7 @@ Result<std::vector<Token>> BpeTokenizer::encode(std::string_view text, EncodeOpt
     if (part.token) {
       out.push_back(*part.token);
     } else {
-      TROUPE_TRY_STATUS(encoder.encode(part.text));
+      encoder.encode(part.text);
     }
   }
   if (options.add_special && adds_eos()) out.push_back(*eos());

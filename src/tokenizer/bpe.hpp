@@ -19,7 +19,7 @@ namespace troupe {
 /// and of all neighbours that are in the list of merges the pair that stands first in it merges first (the
 /// leftmost of equals), until none is left. The ids are llama.cpp's for every valid UTF-8 text, except that
 /// control tokens never come out of merging; bytes that are no UTF-8 stay what they are, so that any bytes
-/// come back from decode().
+/// that the vocabulary has come back from decode(). Those that it lacks are left out, as there.
 class BpeTokenizer final : public VocabularyTokenizer {
  public:
   static VocabularyDefaults defaults(const PreTokenizer& pre);
