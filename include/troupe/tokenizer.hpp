@@ -41,8 +41,9 @@ class Tokenizer {
   Tokenizer& operator=(const Tokenizer&) = delete;
 
   /// Token ids of `text`. Linear-logarithmic in the text's length. Bytes that are no valid UTF-8 are
-  /// encoded byte by byte where the vocabulary has byte tokens. Fails (bad_argument, naming the
-  /// character) only where a vocabulary cannot express the text.
+  /// encoded byte by byte where the vocabulary has byte tokens; byte-level BPE leaves out those it has no
+  /// token for. Fails (bad_argument, naming the character) only where another vocabulary cannot express
+  /// the text.
   virtual Result<std::vector<Token>> encode(std::string_view text, EncodeOptions options) const = 0;
   Result<std::vector<Token>> encode(std::string_view text) const { return encode(text, EncodeOptions{}); }
 

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <limits>
 
+#include "base/log.hpp"
 #include "base/try.hpp"
 #include "base/utf8.hpp"
 
@@ -35,7 +36,7 @@ Result<std::vector<TokenType>> read_types(const Metadata& metadata,
     std::transform(spellings.begin(), spellings.end(), types.begin(), guessed_type);
     return types;
   }
-  if (numbers->size() != spellings.size()) {
+  if (numbers->size() < spellings.size()) {
     return bad_key(types_key, "has " + std::to_string(numbers->size()) + " entries for " +
                                   std::to_string(spellings.size()) + " tokens");
   }
@@ -57,10 +58,11 @@ Result<std::vector<double>> read_scores(const Metadata& metadata, std::size_t to
     if (!needed) return std::vector<double>{};
     return bad_key(scores_key, "is missing; this kind of vocabulary merges by score");
   }
-  if (scores->size() != tokens) {
+  if (scores->size() < tokens) {
     return bad_key(scores_key, "has " + std::to_string(scores->size()) + " entries for " +
                                    std::to_string(tokens) + " tokens");
   }
+  scores->resize(tokens);
   for (std::size_t i = 0; i < tokens; ++i) {
     if (std::isnan((*scores)[i]))
       return bad_key(scores_key, "of token " + std::to_string(i) + " is not a number");
@@ -68,28 +70,30 @@ Result<std::vector<double>> read_scores(const Metadata& metadata, std::size_t to
   return *std::move(scores);
 }
 
-/// The id under `key`; where the file has no such key, `fallback`, if its token is of `fallback_type`.
+/// The id under `key`; where the file has no such key, or one outside the vocabulary, `fallback`, if its
+/// token is of `fallback_type`.
 Result<std::optional<Token>> read_id(const Metadata& metadata, std::string_view key,
                                      const Vocabulary& vocabulary, std::optional<Token> fallback,
                                      TokenType fallback_type) {
-  TROUPE_TRY(const auto id, metadata.get_u64(key));
-  if (!id) {
-    const bool fits = fallback && vocabulary.holds(*fallback) && vocabulary.type(*fallback) == fallback_type;
-    return fits ? fallback : std::nullopt;
+  TROUPE_TRY(auto id, metadata.get_u64(key));
+  if (id == no_id) return std::optional<Token>{};
+  if (id && *id >= vocabulary.size()) {
+    log_warning(std::string(key) + " is " + std::to_string(*id) + ", outside the vocabulary of " +
+                std::to_string(vocabulary.size()) + " tokens; it is left aside");
+    id.reset();
   }
-  if (*id == no_id) return std::optional<Token>{};
-  if (*id >= vocabulary.size()) {
-    return bad_key(key, "is " + std::to_string(*id) + ", outside the vocabulary of " +
-                            std::to_string(vocabulary.size()) + " tokens");
-  }
-  return std::optional<Token>{static_cast<Token>(*id)};
+  if (id) return std::optional<Token>{static_cast<Token>(*id)};
+  const bool fits = fallback && vocabulary.holds(*fallback) && vocabulary.type(*fallback) == fallback_type;
+  return fits ? fallback : std::nullopt;
 }
 
-/// Whether to add the token `id`; asking for one that does not exist is an error, assuming it is not.
+/// Whether to add the token `id`; never one that does not exist.
 Result<bool> read_adds(const Metadata& metadata, std::string_view key, std::optional<Token> id,
                        bool fallback) {
   TROUPE_TRY(const auto adds, metadata.get_bool(key));
-  if (adds.value_or(false) && !id) return bad_key(key, "is true, but the vocabulary names no such token");
+  if (adds.value_or(false) && !id) {
+    log_warning(std::string(key) + " is true, but the vocabulary names no such token; none is added");
+  }
   return id && adds.value_or(fallback);
 }
 
@@ -98,8 +102,9 @@ Status settle_types(Vocabulary& vocabulary, bool byte_tokens) {
   for (std::size_t i = 0; i < vocabulary.size(); ++i) {
     const std::string& spelling = vocabulary.spellings[i];
     TokenType& type = vocabulary.types[i];
-    // Some files mark these as plain tokens; then any user's text could end a turn.
-    if (is_end_mark(spelling)) type = TokenType::control;
+    // Some files mark these as plain tokens; then any user's text could end a turn. A </s> that is not marked
+    // as control, though, is HTML, as in Gemma's files.
+    if (is_end_mark(spelling) && spelling != "</s>") type = TokenType::control;
     if (type == TokenType::user_defined && is_infill_mark(spelling)) type = TokenType::control;
     if (byte_tokens && type == TokenType::normal && spelled_byte(spelling)) type = TokenType::byte;
     if (type == TokenType::byte && !spelled_byte(spelling)) {
