@@ -35,7 +35,9 @@ constexpr std::string_view notes =
     "place of q4_k, q5_k or q6_k, as in llama.cpp; rows that are no multiple of 32 stay as they are unless "
     "the type is f32, f16 or bf16; both is said. An .smnd file holds F32 only, and only GPT-2-style models "
     "(architecture gpt2).\n"
-    "OUT appears whole or not at all, and replaces an older file of that name; it cannot be IN.";
+    "OUT appears whole or not at all, and replaces an older file of that name; it cannot be IN, nor one of "
+    "its "
+    "shards.";
 
 struct TypeName {
   std::string_view name;
@@ -96,6 +98,14 @@ void declare(CommandLine& command_line, ConvertFlags& flags) {
                      flags.threads);
 }
 
+/// Errors: bad_argument where OUT is `input`.
+Status check_apart(const fs::path& input, const std::string& out) {
+  std::error_code ignored;  // what cannot be examined is not the same file, or fails when it is opened
+  if (!fs::equivalent(input, out, ignored)) return {};
+  return Error{Errc::bad_argument, "OUT '" + out + "' is the same file as '" + input.native() +
+                                       "', which must not be overwritten"};
+}
+
 /// What is wrong with the command line, if anything.
 Status check(const ConvertFlags& flags) {
   if (!flags.in || !flags.out) return Error{Errc::bad_argument, "IN and OUT are needed"};
@@ -106,14 +116,8 @@ Status check(const ConvertFlags& flags) {
   if (flags.to_smnd() && flags.type && *flags.type != TensorType::f32) {
     return Error{Errc::bad_argument, "an .smnd file holds f32 only: leave out --type"};
   }
-  for (const std::string& input : {*flags.in, flags.tokenizer}) {
-    std::error_code ignored;  // what cannot be examined is not the same file, or fails when it is opened
-    if (!input.empty() && fs::equivalent(input, *flags.out, ignored)) {
-      return Error{Errc::bad_argument, "OUT '" + *flags.out + "' is the same file as '" + input +
-                                           "', which must not be overwritten"};
-    }
-  }
-  return {};
+  TROUPE_TRY_STATUS(check_apart(*flags.in, *flags.out));
+  return check_apart(flags.tokenizer, *flags.out);
 }
 
 bool all_f32(const Checkpoint& checkpoint) {
@@ -136,6 +140,7 @@ std::string types_text(const Checkpoint& checkpoint) {
 
 Status convert(const ConvertFlags& flags) {
   TROUPE_TRY(Checkpoint checkpoint, open_checkpoint(*flags.in, {flags.tokenizer}));
+  for (const fs::path& file : checkpoint.files) TROUPE_TRY_STATUS(check_apart(file, *flags.out));
   std::optional<TensorType> type = flags.type;
   if (flags.to_smnd() && !type && !all_f32(checkpoint)) {
     complain("the weights are decoded to F32, which is all that .smnd holds");

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -80,6 +81,7 @@ std::string dims_text(std::span<const std::uint64_t> dims);
 struct Checkpoint {
   std::string format;  ///< "GGUF v3", "llama2.c v0", …: for people
   std::uint64_t file_bytes = 0;
+  std::vector<std::filesystem::path> files;  ///< that open_checkpoint() read the model from: all shards
   Metadata metadata;
   std::vector<TensorView> tensors;      ///< in file order
   std::shared_ptr<const void> storage;  ///< keeps the mapping or buffers alive that the views point into

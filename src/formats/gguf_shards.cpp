@@ -93,6 +93,7 @@ class Joiner {
       return bad(path, "general.architecture is not that of the first shard: they are not of one model");
     }
     out_.file_bytes += shard.file_bytes;
+    out_.files.push_back(path);
     for (TensorView& tensor : shard.tensors) out_.tensors.push_back(std::move(tensor));
     std::string duplicate;
     if (!out_.build_index(duplicate)) {

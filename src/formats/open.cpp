@@ -49,9 +49,7 @@ Result<Checkpoint> open_smnd(const std::filesystem::path& path, const File& mode
   return read_smnd(model->bytes(), path.native(), AlphabetText{text, alphabet_path.native()}, model);
 }
 
-}  // namespace
-
-Result<Checkpoint> open_checkpoint(const std::filesystem::path& path, const OpenCheckpointOptions& options) {
+Result<Checkpoint> open_any(const std::filesystem::path& path, const OpenCheckpointOptions& options) {
   TROUPE_TRY(const File file, MappedFile::open(path));
   const std::string_view begin(reinterpret_cast<const char*>(file->bytes().data()),
                                std::min<std::size_t>(file->bytes().size(), 32));
@@ -83,6 +81,14 @@ Result<Checkpoint> open_checkpoint(const std::filesystem::path& path, const Open
                    ", which is no known model format; known are GGUF (.gguf), SMND (.smnd) and "
                    "llama2.c version 0 (.bin) (file size " +
                    std::to_string(file->bytes().size()) + " bytes)"};
+}
+
+}  // namespace
+
+Result<Checkpoint> open_checkpoint(const std::filesystem::path& path, const OpenCheckpointOptions& options) {
+  TROUPE_TRY(Checkpoint checkpoint, open_any(path, options));
+  if (checkpoint.files.empty()) checkpoint.files.push_back(path);  // no shards
+  return checkpoint;
 }
 
 }  // namespace troupe

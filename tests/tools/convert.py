@@ -16,6 +16,19 @@ BIN = STORIES / "stories260K.bin"
 needs_files = unittest.skipUnless(DEMO.exists() and BIN.exists(), f"no test data at {DEMO} and {BIN}")
 
 
+def text(value):
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def shard(no, count):
+    """A GGUF file with one tensor of one number, the shard `no` of `count`."""
+    numbers = {"split.no": no, "split.count": count, "split.tensors.count": count}
+    keys = b"".join(text(key) + struct.pack("<II", 4, value) for key, value in numbers.items())
+    data = b"GGUF" + struct.pack("<IQQ", 3, 1, len(numbers)) + keys
+    data += text(f"tensor{no}") + struct.pack("<IQIQ", 1, 1, 0, 0)
+    return data + bytes(-len(data) % 32) + struct.pack("<f", no)
+
+
 @needs_files
 class Convert(unittest.TestCase):
     def setUp(self):
@@ -121,6 +134,15 @@ class Convert(unittest.TestCase):
         for out in (copy, self.path("link.smnd"), self.path("hard.gguf"), self.path("./a.smnd")):
             self.assertIn("is the same file", self.refused(2, copy, out))
         self.assertEqual(Path(copy).read_bytes(), DEMO.read_bytes())
+
+    def test_no_shard_of_the_input_is_overwritten(self):
+        names = [self.path(f"m-{no + 1:05}-of-00002.gguf") for no in range(2)]
+        for no, name in enumerate(names):
+            Path(name).write_bytes(shard(no, 2))
+        for out in names:
+            self.assertIn("is the same file", self.refused(2 if out == names[0] else 1, names[0], out))
+        self.assertEqual([Path(name).read_bytes() for name in names], [shard(0, 2), shard(1, 2)])
+        self.assertIn("2 F32", self.ok(names[0], self.path("whole.gguf")))
 
     def test_wrong_uses_are_named(self):
         self.assertIn("IN and OUT", self.refused(2, DEMO))
