@@ -31,7 +31,8 @@ constexpr std::string_view summary =
     "be GGUF, .smnd or a llama2.c checkpoint; its vocabulary goes along.";
 constexpr std::string_view notes =
     "Without --type weights keep their type. With it, matrices get the type, whatever type they had; norms, "
-    "biases and learned positions become F32. Rows that are no multiple of 256 get q5_0, q5_1 or q8_0 in the "
+    "biases and learned positions become F32; norms of several rows, the choice of experts and short "
+    "convolutions stay as they are. Rows that are no multiple of 256 get q5_0, q5_1 or q8_0 in the "
     "place of q4_k, q5_k or q6_k, as in llama.cpp; rows that are no multiple of 32 stay as they are unless "
     "the type is f32, f16 or bf16; both is said. An .smnd file holds F32 only, and only GPT-2-style models "
     "(architecture gpt2).\n"

@@ -35,6 +35,9 @@ TensorTypeInfo tensor_type_info(TensorType type) noexcept {
     case TensorType::iq2_s: return {"IQ2_S", 256, 82};
     case TensorType::iq4_xs: return {"IQ4_XS", 256, sizeof(blocks::Iq4Xs)};
     case TensorType::iq1_m: return {"IQ1_M", 256, 56};
+    case TensorType::tq1_0: return {"TQ1_0", 256, 54};
+    case TensorType::tq2_0: return {"TQ2_0", 256, 66};
+    case TensorType::mxfp4: return {"MXFP4", 32, 17};
   }
   return {"unknown", 0, 0};
 }

@@ -38,6 +38,9 @@ enum class TensorType : std::uint32_t {
   f64 = 28,
   iq1_m = 29,
   bf16 = 30,
+  tq1_0 = 34,
+  tq2_0 = 35,
+  mxfp4 = 39,
 };
 
 /// Elements are stored in blocks of `block_elements` that take `block_bytes` each; a tensor's innermost

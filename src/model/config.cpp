@@ -17,9 +17,10 @@ Error bad(std::string message) {
   return {Errc::bad_file, std::move(message), 0};
 }
 
-Result<const Architecture*> known_architecture(const std::string& name) {
+Result<const Architecture*> known_architecture(const KeyReader& keys, const std::string& name) {
   if (const Architecture* architecture = find_architecture(name)) return architecture;
-  const bool experts = name.find("moe") != std::string::npos;
+  const auto count = keys.metadata().get_u64(keys.key("expert_count"));
+  const bool experts = name.find("moe") != std::string::npos || (count && count->value_or(0) > 0);
   return Error{Errc::unsupported,
                "general.architecture is " + in_quotes(name) +
                    (experts ? ", a mixture of experts, which is not supported" : "") +
@@ -135,9 +136,9 @@ Result<bool> read_parallel(const KeyReader& keys, const Checkpoint& checkpoint, 
 Result<ModelConfig> read_config(const Checkpoint& checkpoint) {
   ModelConfig config;
   TROUPE_TRY(const std::string name, checkpoint.metadata.need_string("general.architecture"));
-  TROUPE_TRY(const Architecture* architecture, known_architecture(name));
-  config.architecture = *architecture;
   const KeyReader keys(checkpoint.metadata, name);
+  TROUPE_TRY(const Architecture* architecture, known_architecture(keys, name));
+  config.architecture = *architecture;
   TROUPE_TRY_STATUS(refuse_experts(keys));
   TROUPE_TRY(config.layers, keys.dimension("block_count"));
   TROUPE_TRY_STATUS(read_heads(keys, config));

@@ -58,8 +58,15 @@ std::string name_of(TensorType type) {
   return std::string(tensor_type_info(type).name);
 }
 
-bool stays_f32(const TensorView& tensor) {
+bool becomes_f32(const TensorView& tensor) {
   return tensor.dims.size() < 2 || tensor.name == "position_embd.weight";
+}
+
+/// What llama.cpp leaves alone as well: small, and not read by the kernels of matrices.
+bool keeps_type(std::string_view name) {
+  if (name.ends_with("_norm.weight") || name == "token_types.weight") return true;
+  return name.ends_with(".ffn_gate_inp.weight") || name.ends_with(".ssm_conv1d.weight") ||
+         name.ends_with(".shortconv.conv.weight");
 }
 
 /// What takes the place of a type whose block is 256 where rows are no multiple of that: the choice of
@@ -75,7 +82,8 @@ TensorType in_smaller_blocks(TensorType type) {
 
 /// What a tensor becomes: `type`, one with smaller blocks, F32, or what it is.
 TensorType target_of(const TensorView& tensor, TensorType type, std::vector<std::string>& notes) {
-  if (stays_f32(tensor)) return TensorType::f32;
+  if (becomes_f32(tensor)) return TensorType::f32;
+  if (keeps_type(tensor.name)) return tensor.type;
   const std::uint64_t cols = tensor.dims.back(), block = tensor_type_info(type).block_elements;
   if (cols % block == 0) return type;
   const TensorType smaller = in_smaller_blocks(type);

@@ -73,6 +73,25 @@ TEST_CASE("values are written in the narrow types that other programs read", "[f
   is(std::vector<std::string>{}, 9, u32(8) + u64(0));
 }
 
+TEST_CASE("types without a kernel are read, so that a file can be looked at", "[formats]") {
+  struct Case {
+    std::uint32_t number;
+    std::size_t block_elements, block_bytes;
+    std::string_view name;
+  };
+  for (const Case& c : {Case{34, 256, 54, "TQ1_0"}, Case{35, 256, 66, "TQ2_0"}, Case{39, 32, 17, "MXFP4"}}) {
+    const std::string data(2 * c.block_bytes, 'd');
+    const TensorView tensors[] = {
+        tensor("t", static_cast<TensorType>(c.number), {2, c.block_elements}, data)};
+    const std::string file = image({}, tensors);
+    INFO(c.name);
+    const auto checkpoint = read_gguf(std::as_bytes(std::span(file)), "t.gguf", nullptr);
+    REQUIRE(checkpoint);
+    CHECK(checkpoint->tensors.at(0).data.size() == data.size());
+    CHECK(tensor_type_info(checkpoint->tensors.at(0).type).name == c.name);
+  }
+}
+
 TEST_CASE("a real file survives being written and read again", "[formats]") {
   const TemporaryFolder folder;
   for (const char* name : {"models/stories260K/stories260Ktok512.gguf", "models/nano/nano-llama-Q4_K_M.gguf",

@@ -73,7 +73,18 @@ TEST_CASE("a mixture of experts is refused as what it is", "[model]") {
   const std::string unknown = load_error(with("general.architecture", std::string("qwen3moe")));
   CHECK_HAS(unknown, "'qwen3moe', a mixture of experts, which is not supported; supported: llama, ");
   CHECK_HAS(load_error(with("llama.expert_count", std::uint64_t{8})), "llama.expert_count is 8");
+  Checkpoint by_key = with("general.architecture", std::string("deepseek2"));
+  by_key.metadata.insert("deepseek2.expert_count", std::uint64_t{64});
+  CHECK_HAS(load_error(by_key), "'deepseek2', a mixture of experts");
+  CHECK(load_error(with("general.architecture", std::string("t5"))).find("experts") == std::string::npos);
   CHECK(load_error(with("llama.expert_count", std::uint64_t{0})).empty());
+}
+
+TEST_CASE("a tensor of a type without a kernel is refused by both names", "[model]") {
+  Checkpoint toy = test::toy_checkpoint();
+  TensorView& query = toy.tensors.at(2);
+  query.type = TensorType::mxfp4;
+  CHECK_HAS(load_error(toy), "tensor blk.0.attn_q.weight has type MXFP4; supported: F32, F16, ");
 }
 
 TEST_CASE("a number for each layer is one number where they are alike", "[model]") {

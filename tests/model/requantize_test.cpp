@@ -14,6 +14,7 @@
 #include "support/check_has.hpp"
 #include "support/shared_data.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/tensor_maker.hpp"
 #include "support/toy_model.hpp"
 
 using namespace troupe;
@@ -197,6 +198,26 @@ TEST_CASE("rows that are no multiple of a block keep their type, and that is sai
   CHECK(notes.empty());
   CHECK(halves.find("blk.0.ffn_down.weight")->type == TensorType::f16);
   CHECK_FALSE(requantized(quantized, TensorType::f16).metadata.contains("general.quantization_version"));
+}
+
+TEST_CASE("what the kernels of matrices do not read keeps its type", "[model]") {
+  Checkpoint source;
+  TensorMaker make(source, 1);
+  const char* kept[] = {"blk.0.attn_q_norm.weight", "blk.0.ffn_gate_inp.weight", "blk.0.ssm_conv1d.weight",
+                        "blk.0.shortconv.conv.weight", "token_types.weight"};
+  for (const char* name : kept) make.add(name, TensorType::f32, {2, 64}, 1);
+  make.add("blk.0.shortconv.in_proj.weight", TensorType::f32, {2, 64}, 1);
+  make.add("blk.0.attn_norm.weight", TensorType::f16, {64}, 1);
+  source.storage = make.storage();
+  std::string duplicate;
+  REQUIRE(source.build_index(duplicate));
+  const Checkpoint quantized = requantized(source, TensorType::q8_0);
+  for (const char* name : kept) {
+    INFO(name);
+    CHECK(same_data(*quantized.find(name), *source.find(name)));
+  }
+  CHECK(quantized.find("blk.0.shortconv.in_proj.weight")->type == TensorType::q8_0);
+  CHECK(quantized.find("blk.0.attn_norm.weight")->type == TensorType::f32);
 }
 
 TEST_CASE("quantized weights decode to what their kernels multiply", "[model]") {
