@@ -47,12 +47,14 @@ constexpr bool has_gelu(FeedForwardKind kind) {
   return kind == FeedForwardKind::gelu_gated || kind == FeedForwardKind::gelu_plain;
 }
 
-/// The norm of queries and keys, an rms norm with weights of its own.
+/// The norm of queries and keys, with weights of its own; an rms norm unless otherwise said.
 enum class QkNorm : std::uint8_t {
   none,
   per_head,             ///< each head by itself, with the same weights [head_dim]
   per_head_after_rope,  ///< the same, after the rotation
   whole,                ///< all heads of a row together, weights [heads * head_dim]
+  layer_each_head,      ///< each head by itself, with a row of [heads, head_dim]: layer norms without biases;
+                        ///< only where the file has them
 };
 
 /// How a layer's two blocks add to the residual stream.
@@ -75,6 +77,9 @@ struct Architecture {
   bool norm_behind = false;
   std::string_view ffn_norm_name = "ffn_norm";
   Residual residual = Residual::serial;
+  /// Where the file has attn_norm_2, attention reads its input through that, and attn_norm is the
+  /// feed-forward's.
+  bool norm_2_for_attention = false;
 
   PositionKind positions = PositionKind::rotary;
   RopeStyle rope_style = RopeStyle::adjacent;

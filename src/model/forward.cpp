@@ -138,12 +138,10 @@ void Forward::place_row(const StepRow& row, std::size_t r, std::size_t layer) {
   add_bias(weights.key, k);
   add_bias(weights.value, v);
   const auto normalise_both = [&] {
-    const bool whole = qk_norm == QkNorm::whole;
-    const std::size_t q_cols = weights.query_norm.weight.size(), k_cols = weights.key_norm.weight.size();
-    rms_norm(q, weights.query_norm.weight.data(), config_.norm_eps, whole ? 1 : config_.heads, q_cols, q);
-    rms_norm(k, weights.key_norm.weight.data(), config_.norm_eps, whole ? 1 : config_.kv_heads, k_cols, k);
+    normalise_heads(q, weights.query_norm, config_.heads);
+    normalise_heads(k, weights.key_norm, config_.kv_heads);
   };
-  if (qk_norm == QkNorm::per_head || qk_norm == QkNorm::whole) normalise_both();
+  if (weights.query_norm.present() && qk_norm != QkNorm::per_head_after_rope) normalise_both();
   if (config_.is_rotated(layer)) {
     const Rotation& rotation = windowed ? windowed_rotation_ : full_rotation_;
     const RopeStyle style = config_.architecture.rope_style;
@@ -272,6 +270,18 @@ void Forward::normalise(const float* x, const Norm& norm, float* out) const {
     rms_norm(x, norm.weight.data(), config_.norm_eps, 1, config_.width, out);
   else
     layer_norm(x, norm.weight.data(), norm.bias.data(), config_.norm_eps, 1, config_.width, out);
+}
+
+/// Query or key of one row, in place.
+void Forward::normalise_heads(float* x, const Norm& norm, std::size_t heads) const {
+  const std::size_t cols = norm.weight.size(), head_dim = config_.head_dim;
+  if (config_.architecture.qk_norm != QkNorm::layer_each_head) {
+    const bool whole = config_.architecture.qk_norm == QkNorm::whole;
+    rms_norm(x, norm.weight.data(), config_.norm_eps, whole ? 1 : heads, cols, x);
+    return;
+  }
+  for (std::size_t at = 0; at < cols; at += head_dim)
+    layer_norm(x + at, norm.weight.data() + at, norm.bias.data(), config_.norm_eps, 1, head_dim, x + at);
 }
 
 /// Products of the rows in activations_, without biases: y f32 [rows][linear's rows] each.

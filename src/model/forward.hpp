@@ -57,6 +57,7 @@ class Forward {
   void multiply(std::initializer_list<LinearTarget> targets);
   void take_outputs(std::size_t r);
   void normalise(const float* x, const Norm& norm, float* out) const;
+  void normalise_heads(float* x, const Norm& norm, std::size_t heads) const;
   static void add_bias(const Linear& linear, float* y);
   void finish_logits(LogitsBlock& logits);
   template <class Body>

@@ -88,10 +88,17 @@ class Loader {
     TROUPE_TRY(norm.weight, vector(stem + ".weight", size));
     if (kind == NormKind::layer) {
       TROUPE_TRY(norm.bias, vector(stem + ".bias", size));
-    } else if (kind == NormKind::layer_unbiased && pool_ != nullptr) {
-      norm.bias.resize(size);
-      std::fill_n(norm.bias.data(), size, 0.0F);
+    } else if (kind == NormKind::layer_unbiased) {
+      set_zero(norm.bias, size);
     }
+    return norm;
+  }
+
+  /// Layer norms without biases, one for each of `heads`.
+  Result<Norm> head_norms(const std::string& stem, std::uint64_t heads, std::uint64_t head_dim) {
+    Norm norm;
+    TROUPE_TRY(norm.weight, numbers(stem + ".weight", {heads, head_dim}, 0, heads * head_dim));
+    set_zero(norm.bias, head_dim);
     return norm;
   }
 
@@ -102,18 +109,7 @@ class Loader {
   /// Elements `first` to `first + count` of the vector `name`.
   Result<AlignedBuffer<float>> vector_part(const std::string& name, std::uint64_t size, std::uint64_t first,
                                            std::uint64_t count) {
-    TROUPE_TRY(const TensorView* tensor, find(name, {size}));
-    if (tensor->type != TensorType::f32) {
-      return Error{Errc::unsupported,
-                   "tensor " + name + " has type " + std::string(tensor_type_info(tensor->type).name) +
-                       "; norms and biases are supported in F32",
-                   0};
-    }
-    bytes_ += count * sizeof(float);
-    if (pool_ == nullptr) return AlignedBuffer<float>();
-    AlignedBuffer<float> values(count);
-    std::memcpy(values.data(), tensor->data.data() + first * sizeof(float), count * sizeof(float));
-    return values;
+    return numbers(name, {size}, first, count);
   }
 
   bool has(const std::string& name) const { return checkpoint_.find(name) != nullptr; }
@@ -129,6 +125,28 @@ class Loader {
   }
 
  private:
+  Result<AlignedBuffer<float>> numbers(const std::string& name, const std::vector<std::uint64_t>& dims,
+                                       std::uint64_t first, std::uint64_t count) {
+    TROUPE_TRY(const TensorView* tensor, find(name, dims));
+    if (tensor->type != TensorType::f32) {
+      return Error{Errc::unsupported,
+                   "tensor " + name + " has type " + std::string(tensor_type_info(tensor->type).name) +
+                       "; norms and biases are supported in F32",
+                   0};
+    }
+    bytes_ += count * sizeof(float);
+    if (pool_ == nullptr) return AlignedBuffer<float>();
+    AlignedBuffer<float> values(count);
+    std::memcpy(values.data(), tensor->data.data() + first * sizeof(float), count * sizeof(float));
+    return values;
+  }
+
+  void set_zero(AlignedBuffer<float>& values, std::uint64_t size) const {
+    if (pool_ == nullptr) return;
+    values.resize(size);
+    std::fill_n(values.data(), size, 0.0F);
+  }
+
   Result<const TensorView*> find(const std::string& name, const std::vector<std::uint64_t>& dims) {
     const TensorView* tensor = checkpoint_.find(name);
     if (tensor == nullptr) return Error{Errc::bad_file, "tensor " + name + " is missing", 0};
@@ -161,13 +179,23 @@ Status load_qkv(Loader& loader, const ModelConfig& config, const std::string& pr
     TROUPE_TRY(layer.key, loader.linear_rows(fused, q + 2 * kv, config.width, q, kv));
     TROUPE_TRY(layer.value, loader.linear_rows(fused, q + 2 * kv, config.width, q + kv, kv));
   }
+  return {};
+}
+
+Status load_qk_norms(Loader& loader, const ModelConfig& config, const std::string& prefix,
+                     LayerWeights& layer) {
+  const std::string query = prefix + "attn_q_norm", key = prefix + "attn_k_norm";
   const QkNorm kind = config.architecture.qk_norm;
   if (kind == QkNorm::none) return {};
+  if (kind == QkNorm::layer_each_head) {
+    if (!loader.has(query + ".weight")) return {};
+    TROUPE_TRY(layer.query_norm, loader.head_norms(query, config.heads, config.head_dim));
+    TROUPE_TRY(layer.key_norm, loader.head_norms(key, config.kv_heads, config.head_dim));
+    return {};
+  }
   const bool whole = kind == QkNorm::whole;
-  TROUPE_TRY(layer.query_norm,
-             loader.norm(prefix + "attn_q_norm", whole ? q : config.head_dim, NormKind::rms));
-  TROUPE_TRY(layer.key_norm,
-             loader.norm(prefix + "attn_k_norm", whole ? kv : config.head_dim, NormKind::rms));
+  TROUPE_TRY(layer.query_norm, loader.norm(query, whole ? config.q_width() : config.head_dim, NormKind::rms));
+  TROUPE_TRY(layer.key_norm, loader.norm(key, whole ? config.kv_width() : config.head_dim, NormKind::rms));
   return {};
 }
 
@@ -197,7 +225,10 @@ Result<LayerWeights> load_layer(Loader& loader, const ModelConfig& config, std::
     TROUPE_TRY(target, loader.norm(prefix + std::string(name), config.width, architecture.norm));
     return {};
   };
-  if (architecture.norm_before) {
+  if (architecture.norm_2_for_attention && loader.has(prefix + "attn_norm_2.weight")) {
+    TROUPE_TRY_STATUS(norm(layer.attention_norm, "attn_norm_2"));
+    TROUPE_TRY_STATUS(norm(layer.ffn_norm, "attn_norm"));
+  } else if (architecture.norm_before) {
     TROUPE_TRY_STATUS(norm(layer.attention_norm, "attn_norm"));
     const bool shared = config.parallel && !loader.has(prefix + "ffn_norm.weight");
     if (!shared) TROUPE_TRY_STATUS(norm(layer.ffn_norm, architecture.ffn_norm_name));
@@ -207,6 +238,7 @@ Result<LayerWeights> load_layer(Loader& loader, const ModelConfig& config, std::
     TROUPE_TRY_STATUS(norm(layer.ffn_post_norm, "post_ffw_norm"));
   }
   TROUPE_TRY_STATUS(load_qkv(loader, config, prefix, layer));
+  TROUPE_TRY_STATUS(load_qk_norms(loader, config, prefix, layer));
   TROUPE_TRY(layer.attention_output, loader.linear(prefix + "attn_output", config.width, config.q_width()));
   TROUPE_TRY_STATUS(load_feed_forward(loader, config, prefix, layer));
   return layer;

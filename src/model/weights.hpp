@@ -21,8 +21,8 @@ struct Linear {
 
 /// Both empty where the architecture has no such norm.
 struct Norm {
-  AlignedBuffer<float> weight;  // [width], or what it is the norm of
-  AlignedBuffer<float> bias;    // the same; empty for an rms norm
+  AlignedBuffer<float> weight;  // [width], or what it is the norm of; a row for each head, or one for all
+  AlignedBuffer<float> bias;    // one row; empty for an rms norm
 
   bool present() const { return weight.size() != 0; }
 };
@@ -32,7 +32,7 @@ struct LayerWeights {
   Linear query;             // [heads * head_dim, width]
   Linear key;               // [kv_heads * head_dim, width]
   Linear value;             // [kv_heads * head_dim, width]
-  Norm query_norm;          // [head_dim] or [heads * head_dim]
+  Norm query_norm;          // [head_dim] or [heads * head_dim], as the QkNorm says
   Norm key_norm;            // [head_dim] or [kv_heads * head_dim]
   Linear attention_output;  // [width, heads * head_dim]
   Norm attention_post_norm;

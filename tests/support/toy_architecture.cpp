@@ -145,8 +145,18 @@ std::vector<ToyArchitecture> make_list() {
        .qkv_bias = true,
        .other_biases = true},
       {.name = "falcon", .architecture = "falcon", .kv_heads = 1, .ffn_norm = false},
+      {.name = "falcon, 40B",
+       .architecture = "falcon",
+       .kv_heads = 2,
+       .ffn_norm = false,
+       .attn_norm_2 = true},
       {.name = "stablelm", .architecture = "stablelm", .keys = {part, serial}, .qkv_bias = true},
       {.name = "stablelm, parallel", .architecture = "stablelm", .keys = {part}, .ffn_norm = false},
+      {.name = "stablelm, 12B",
+       .architecture = "stablelm",
+       .keys = {part},
+       .ffn_norm = false,
+       .head_norms = true},
       {.name = "starcoder2", .architecture = "starcoder2", .qkv_bias = true, .other_biases = true},
       {.name = "nemotron", .architecture = "nemotron", .keys = {part}},
       {.name = "command-r",
@@ -154,6 +164,14 @@ std::vector<ToyArchitecture> make_list() {
        .keys = {{"logit_scale", 0.3}},
        .tied = true,
        .ffn_norm = false},
+      // llama.cpp has norms of heads in sizes of 64 layers and more only.
+      {.name = "command-r, plus",
+       .architecture = "command-r",
+       .keys = {{"logit_scale", 0.3}},
+       .layers = 64,
+       .tied = true,
+       .ffn_norm = false,
+       .head_norms = true},
       {.name = "cohere2",
        .architecture = "cohere2",
        .keys = {window, {"logit_scale", 0.3}, number("rope.dimension_count", 16)},
@@ -181,6 +199,7 @@ void add_layer(TensorMaker& make, const std::string& p, const ToyArchitecture& t
   const std::uint64_t q = heads * toy.head_dim;
   const std::uint64_t kv = toy.kv_heads * toy.head_dim;
   if (a.norm_before) add_norm(make, p + "attn_norm", width, a.norm);
+  if (toy.attn_norm_2) add_norm(make, p + "attn_norm_2", width, a.norm);
   if (a.fused_qkv) {
     add_linear(make, p + "attn_qkv", q + 2 * kv, width, toy.qkv_bias, 1.5);
   } else {
@@ -188,7 +207,12 @@ void add_layer(TensorMaker& make, const std::string& p, const ToyArchitecture& t
     add_linear(make, p + "attn_k", kv, width, toy.qkv_bias, 2);
     add_linear(make, p + "attn_v", kv, width, toy.qkv_bias);
   }
-  if (a.qk_norm != QkNorm::none) {
+  if (a.qk_norm == QkNorm::layer_each_head) {
+    if (toy.head_norms) {
+      make.add(p + "attn_q_norm.weight", TensorType::f32, {heads, toy.head_dim}, 0.2F, 1.0F);
+      make.add(p + "attn_k_norm.weight", TensorType::f32, {toy.kv_heads, toy.head_dim}, 0.2F, 1.0F);
+    }
+  } else if (a.qk_norm != QkNorm::none) {
     const bool whole = a.qk_norm == QkNorm::whole;
     add_norm(make, p + "attn_q_norm", whole ? q : toy.head_dim, NormKind::rms);
     add_norm(make, p + "attn_k_norm", whole ? kv : toy.head_dim, NormKind::rms);

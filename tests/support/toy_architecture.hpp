@@ -21,6 +21,8 @@ struct ToyArchitecture {
   bool output_bias = false;
   bool tied = false;
   bool ffn_norm = true;
+  bool attn_norm_2 = false;
+  bool head_norms = false;  ///< of queries and keys, where files have them or not
   /// Tensors of divisors of the rotation's frequencies, growing from 1 to the number.
   std::vector<std::pair<std::string, double>> rope_tensors = {};
 };
