@@ -16,6 +16,7 @@ enum class NormKind : std::uint8_t {
   rms,             ///< x / rms(x) · weight
   layer,           ///< (x - mean) / deviation · weight + bias
   layer_unbiased,  ///< the same without a bias
+  layer_bare,      ///< and without a weight: the file has no tensors for it
 };
 
 /// How a row of the batch learns its position.
@@ -102,10 +103,13 @@ struct Architecture {
   /// that name, their rows in this order, or in three.
   bool fused_qkv = false;
 
-  bool embedding_scaled = false;  ///< embeddings are multiplied by sqrt(width)
-  double attention_softcap = 0;   ///< without the key attn_logit_softcapping; 0: none
-  double logit_softcap = 0;       ///< without the key final_logit_softcapping; 0: none
+  bool embedding_scaled = false;       ///< embeddings are multiplied by sqrt(width)
+  double embedding_scale = 1;          ///< or by this, without the key embedding_scale
+  double residual_scale_by_depth = 0;  ///< without the key residual_scale: this / sqrt(layers); 0: 1
+  double attention_softcap = 0;        ///< without the key attn_logit_softcapping; 0: none
+  double logit_softcap = 0;            ///< without the key final_logit_softcapping; 0: none
   LogitScale logit_scale = LogitScale::multiplies;
+  std::uint32_t logit_base_width = 0;  ///< without the key logit_scale: width / this; 0: 1
   /// The size of the family, by its number of layers, whose scores are scaled by 1 / sqrt(width / heads),
   /// whatever the size of a head; 0: none.
   std::uint32_t width_scaled_layers = 0;

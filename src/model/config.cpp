@@ -104,6 +104,7 @@ Status read_scales(const KeyReader& keys, ModelConfig& config) {
   TROUPE_TRY_STATUS(
       number(config.attention_softcap, "attn_logit_softcapping", architecture.attention_softcap));
   TROUPE_TRY_STATUS(number(config.logit_softcap, "final_logit_softcapping", architecture.logit_softcap));
+  TROUPE_TRY_STATUS(number(config.qkv_clamp, "attention.clamp_kqv", 0));
   TROUPE_TRY_STATUS(number(config.temperature_scale, "attention.temperature_scale", 0));
 
   // A scale of 0 says nothing.
@@ -112,11 +113,14 @@ Status read_scales(const KeyReader& keys, ModelConfig& config) {
     if (target == 0) target = static_cast<float>(fallback);
     return {};
   };
-  TROUPE_TRY_STATUS(
-      scale(config.embedding_scale, "embedding_scale", architecture.embedding_scaled ? std::sqrt(width) : 1));
+  const double embedding_scale =
+      architecture.embedding_scaled ? std::sqrt(width) : architecture.embedding_scale;
+  const double by_depth = architecture.residual_scale_by_depth / std::sqrt(config.layers);
+  const std::uint32_t base_width = architecture.logit_base_width;
+  TROUPE_TRY_STATUS(scale(config.embedding_scale, "embedding_scale", embedding_scale));
   TROUPE_TRY_STATUS(scale(config.attention_scale, "attention.scale", 1 / std::sqrt(scaled_dim)));
-  TROUPE_TRY_STATUS(scale(config.residual_scale, "residual_scale", 1));
-  TROUPE_TRY_STATUS(scale(config.logit_scale, "logit_scale", 1));
+  TROUPE_TRY_STATUS(scale(config.residual_scale, "residual_scale", by_depth == 0 ? 1 : by_depth));
+  TROUPE_TRY_STATUS(scale(config.logit_scale, "logit_scale", base_width == 0 ? 1 : width / base_width));
   if (architecture.logit_scale == LogitScale::divides) config.logit_scale = 1 / config.logit_scale;
   return {};
 }

@@ -37,6 +37,7 @@ struct ModelConfig {
   float embedding_scale = 1;
   float attention_scale = 1;    ///< multiplies q·k
   float attention_softcap = 0;  ///< 0: none
+  float qkv_clamp = 0;          ///< the largest magnitude in queries, keys and values; 0: any
   float residual_scale = 1;     ///< multiplies what a block adds
   float logit_scale = 1;
   float logit_softcap = 0;  ///< 0: none

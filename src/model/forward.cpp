@@ -7,6 +7,13 @@
 #include "kernels/ops.hpp"
 
 namespace troupe {
+namespace {
+
+void clamp_in_place(float* x, float limit, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) x[i] = std::clamp(x[i], -limit, limit);
+}
+
+}  // namespace
 
 Forward::Forward(const ModelParts& model, KvCache& cache, ThreadPool& pool, std::size_t context_tokens)
     : model_(model), config_(model.config), cache_(cache), pool_(pool) {
@@ -137,6 +144,11 @@ void Forward::place_row(const StepRow& row, std::size_t r, std::size_t layer) {
   add_bias(weights.query, q);
   add_bias(weights.key, k);
   add_bias(weights.value, v);
+  if (config_.qkv_clamp != 0) {
+    clamp_in_place(q, config_.qkv_clamp, config_.q_width());
+    clamp_in_place(k, config_.qkv_clamp, config_.kv_width());
+    clamp_in_place(v, config_.qkv_clamp, config_.kv_width());
+  }
   const auto normalise_both = [&] {
     normalise_heads(q, weights.query_norm, config_.heads);
     normalise_heads(k, weights.key_norm, config_.kv_heads);

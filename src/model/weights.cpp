@@ -85,11 +85,15 @@ class Loader {
   /// A norm over `size` elements, of the architecture's kind.
   Result<Norm> norm(const std::string& stem, std::uint64_t size, NormKind kind) {
     Norm norm;
-    TROUPE_TRY(norm.weight, vector(stem + ".weight", size));
+    if (kind == NormKind::layer_bare) {
+      fill(norm.weight, size, 1);
+    } else {
+      TROUPE_TRY(norm.weight, vector(stem + ".weight", size));
+    }
     if (kind == NormKind::layer) {
       TROUPE_TRY(norm.bias, vector(stem + ".bias", size));
-    } else if (kind == NormKind::layer_unbiased) {
-      set_zero(norm.bias, size);
+    } else if (kind != NormKind::rms) {
+      fill(norm.bias, size, 0);
     }
     return norm;
   }
@@ -98,7 +102,7 @@ class Loader {
   Result<Norm> head_norms(const std::string& stem, std::uint64_t heads, std::uint64_t head_dim) {
     Norm norm;
     TROUPE_TRY(norm.weight, numbers(stem + ".weight", {heads, head_dim}, 0, heads * head_dim));
-    set_zero(norm.bias, head_dim);
+    fill(norm.bias, head_dim, 0);
     return norm;
   }
 
@@ -141,10 +145,11 @@ class Loader {
     return values;
   }
 
-  void set_zero(AlignedBuffer<float>& values, std::uint64_t size) const {
+  /// What the file has no tensor for.
+  void fill(AlignedBuffer<float>& values, std::uint64_t size, float value) const {
     if (pool_ == nullptr) return;
     values.resize(size);
-    std::fill_n(values.data(), size, 0.0F);
+    std::fill_n(values.data(), size, value);
   }
 
   Result<const TensorView*> find(const std::string& name, const std::vector<std::uint64_t>& dims) {

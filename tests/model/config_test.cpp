@@ -4,6 +4,7 @@
 
 #include "support/catch.hpp"
 #include "support/check_has.hpp"
+#include "support/toy_architecture.hpp"
 #include "support/toy_model.hpp"
 
 using namespace troupe;
@@ -78,6 +79,14 @@ TEST_CASE("a mixture of experts is refused as what it is", "[model]") {
   CHECK_HAS(load_error(by_key), "'deepseek2', a mixture of experts");
   CHECK(load_error(with("general.architecture", std::string("t5"))).find("experts") == std::string::npos);
   CHECK(load_error(with("llama.expert_count", std::uint64_t{0})).empty());
+}
+
+TEST_CASE("the first files of MiniCPM state no scales, and have the model's", "[model]") {
+  const auto config = read_config(test::toy_checkpoint({.name = "minicpm", .architecture = "minicpm"}));
+  REQUIRE(config);
+  CHECK(config->embedding_scale == 12);
+  CHECK(config->residual_scale == static_cast<float>(1.4 / std::sqrt(2)));
+  CHECK(config->logit_scale == 4);  // 256 / 64; such models are wider, and it is less than 1
 }
 
 TEST_CASE("a tensor of a type without a kernel is refused by both names", "[model]") {

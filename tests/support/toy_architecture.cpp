@@ -59,6 +59,10 @@ std::vector<ToyArchitecture> make_list() {
                 {"residual_scale", 0.3},
                 {"embedding_scale", 6.0},
                 {"attention.scale", 0.05}}},
+      {.name = "minicpm",
+       .architecture = "minicpm",
+       .keys = {{"logit_scale", 4.0}, {"residual_scale", 0.3}, {"embedding_scale", 6.0}}},
+      {.name = "minicpm, of old", .architecture = "minicpm", .keys = {{"logit_scale", 4.0}}},
       {.name = "smollm3", .architecture = "smollm3", .layers = 5},
       {.name = "arcee", .architecture = "arcee"},
       {.name = "orion", .architecture = "orion"},
@@ -81,6 +85,8 @@ std::vector<ToyArchitecture> make_list() {
       // llama.cpp has windows in its size of 64 layers only.
       {.name = "exaone4, window", .architecture = "exaone4", .keys = {window}, .layers = 64},
       {.name = "hunyuan-dense", .architecture = "hunyuan-dense"},
+      {.name = "olmo", .architecture = "olmo", .tied = true},
+      {.name = "olmo, clamped", .architecture = "olmo", .keys = {{"attention.clamp_kqv", 1.5}}},
       {.name = "olmo2", .architecture = "olmo2"},
       {.name = "olmo2, window", .architecture = "olmo2", .keys = yarn(4, 32, {window}), .layers = 5},
       {.name = "gemma", .architecture = "gemma", .head_dim = 32, .tied = true},
@@ -191,6 +197,7 @@ void add_linear(TensorMaker& make, const std::string& name, std::uint64_t rows, 
 }
 
 void add_norm(TensorMaker& make, const std::string& name, std::uint64_t size, NormKind kind) {
+  if (kind == NormKind::layer_bare) return;
   make.add(name + ".weight", TensorType::f32, {size}, 0.2F, 1.0F);
   if (kind == NormKind::layer) make.add(name + ".bias", TensorType::f32, {size}, 0.3F);
 }
