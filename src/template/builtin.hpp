@@ -100,8 +100,8 @@ Value replaced(Rendering& in, const Text& text, const Text& old, const Text& fre
 Value capitalized(Rendering& in, const Text& text);
 Value padded(Rendering& in, const Text& text, std::int64_t left, std::int64_t right, std::string_view fill);
 Value centered(Call& call, const Text& text, std::int64_t width, std::string_view fill);
-/// The lines of `text`, without their ends.
-List& split_lines(Rendering& in, const Text& text);
+/// The lines of `text`, without their ends unless `keep_ends`.
+List& split_lines(Rendering& in, const Text& text, bool keep_ends = false);
 /// "…".format(…).
 Value format_braces(Rendering& in, const Text& format, const Arguments& arguments);
 Value joined_items(Rendering& in, const Text& separator, const List& list);

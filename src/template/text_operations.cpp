@@ -109,7 +109,7 @@ Value centered(Call& call, const Text& text, std::int64_t width, std::string_vie
   return padded(call.in, text, left, room - left, fill);
 }
 
-List& split_lines(Rendering& in, const Text& text) {
+List& split_lines(Rendering& in, const Text& text, bool keep_ends) {
   const std::string_view bytes = text.bytes();
   List& lines = in.make_list();
   std::size_t begin = 0;
@@ -118,8 +118,8 @@ List& split_lines(Rendering& in, const Text& text) {
     std::size_t next = at + step.bytes;
     if (step.valid && ends_line(step.code)) {
       in.budget.step();
-      lines.push(in.budget, part_of(in.budget, text, begin, at));
       if (step.code == '\r' && next < bytes.size() && bytes[next] == '\n') ++next;
+      lines.push(in.budget, part_of(in.budget, text, begin, keep_ends ? next : at));
       begin = next;
     }
     at = next;
