@@ -36,9 +36,8 @@ constexpr std::string_view notes =
     "place of q4_k, q5_k or q6_k, as in llama.cpp; rows that are no multiple of 32 stay as they are unless "
     "the type is f32, f16 or bf16; both is said. An .smnd file holds F32 only, and only GPT-2-style models "
     "(architecture gpt2).\n"
-    "OUT appears whole or not at all, and replaces an older file of that name; it cannot be IN, nor one of "
-    "its "
-    "shards.";
+    "OUT appears whole or not at all, and replaces an older file of that name; it can be neither IN nor one "
+    "of its shards.";
 
 struct TypeName {
   std::string_view name;

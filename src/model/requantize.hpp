@@ -12,8 +12,8 @@ namespace troupe {
 
 /// The same model with its matrices as `type` (one that encoding_supported() knows), by way of f32:
 ///   norms, biases and position_embd.weight become F32, which the layers want;
-///   norms of several rows, the choice of experts, short convolutions and token_types.weight stay as they
-///   are; a matrix whose rows are no multiple of 256 becomes Q5_0, Q5_1 or Q8_0 in the place of Q4_K, Q5_K or
+///   norms of several rows, the choice of experts, short convolutions and token_types.weight keep their type;
+///   a matrix whose rows are no multiple of 256 becomes Q5_0, Q5_1 or Q8_0 in the place of Q4_K, Q5_K or
 ///   Q6_K; one whose rows are no multiple of 32 stays as it is in any type with blocks; both is in `notes`;
 ///   what is of the wanted type already is shared with `source`, not copied: `source` must outlive the result
 ///   unless its storage does;

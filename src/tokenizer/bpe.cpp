@@ -76,8 +76,9 @@ class BpeTokenizer::Encoder {
     }
   }
 
-  /// A merge can join what is no token: its bytes then stand alone. One that the vocabulary lacks is left out,
-  /// unless it has a token for that by type, too: many files name their end of text as the unknown token.
+  /// A merge can join what is no token: its bytes then stand alone. One that the vocabulary lacks is left
+  /// out, unless it has a token for that by type, too: many files name their end of text as the unknown
+  /// token.
   void add_bytes(std::string_view bytes) {
     const Vocabulary& vocabulary = tokenizer_.vocabulary();
     const auto unknown = vocabulary.unknown;

@@ -54,9 +54,9 @@ struct VocabularyDefaults {
   std::optional<Token> bos, eos, unknown;
 };
 
-/// Reads the `tokenizer.ggml.*` keys. An id of 0xFFFFFFFF means that there is none; one outside the vocabulary
-/// counts as not stated, with a warning. What lists have beyond the last token is left aside. Errors: bad_file,
-/// naming the key and its value.
+/// Reads the `tokenizer.ggml.*` keys. An id of 0xFFFFFFFF means that there is none; one outside the
+/// vocabulary counts as not stated, with a warning. What lists have beyond the last token is left aside.
+/// Errors: bad_file, naming the key and its value.
 Result<Vocabulary> read_vocabulary(const Metadata& metadata, const VocabularyDefaults& defaults);
 
 /// Whether `spelling` is one that models use to end a turn or a text, e.g. "<|im_end|>".
