@@ -45,6 +45,7 @@ PUBLIC = {
     "model": "src/model",
     "metrics": "actors",
     "engine": "actors",
+    "batch_refusal": "src/engine",
     "polled_stream": "src/engine",
     "actors": "actors",
     "asio": "src/edge",

@@ -13,9 +13,11 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <variant>
 #include <vector>
 
 #include "troupe/asio_operation.hpp"
+#include "troupe/batch_refusal.hpp"
 #include "troupe/engine.hpp"
 
 namespace troupe::detail {
@@ -58,6 +60,8 @@ class BatchOperation final : public Operation<Handler> {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   /// One prompt that runs.
   struct Prompt final : Waker {
     Prompt(std::shared_ptr<BatchOperation> b, std::size_t i, PolledStream s)
@@ -114,32 +118,22 @@ class BatchOperation final : public Operation<Handler> {
     Result<Generation> result = *found->second->stream.result();
     running_.erase(found);
     waiting_ = false;  // one of ours has left: there may be room now
-    const auto refused_with = [&](Errc code) { return !result && result.error().code == code; };
-    const auto now = std::chrono::steady_clock::now();
-    const auto deadline = requests_[index].deadline.value_or(std::chrono::steady_clock::time_point::max());
-    if (refused_with(Errc::queue_full) && deadline > now && !given_up_) {
+    AfterRefusal after =
+        result ? std::move(result)
+               : after_refusal(std::move(result).error(), requests_[index].deadline, given_up_, Clock::now());
+    if (const auto* retry = std::get_if<Clock::time_point>(&after)) {
       // What runs now is what there was room for.
       limit_ = std::max<std::size_t>(1, running_.size());
       refused_.insert(index);
-      wait_until(std::min(deadline, now + std::chrono::milliseconds(result.error().retry_after_ms)));
+      wait_until(*retry);
     } else {
-      // Whether its deadline came before its turn or in it, it ends alike.
-      if (refused_with(Errc::deadline) || (refused_with(Errc::queue_full) && deadline <= now))
-        result = unbegun(FinishReason::deadline);
       limit_ = std::min<std::size_t>(limit_ + 1, options_.parallelism_max);
-      settle(index, std::move(result));
+      settle(index, std::get<Result<Generation>>(std::move(after)));
     }
     go_on();
   }
 
-  /// The answer to a prompt that ended before it could begin.
-  static Generation unbegun(FinishReason reason) {
-    Generation none;
-    none.finish_reason = reason;
-    return none;
-  }
-
-  void wait_until(std::chrono::steady_clock::time_point time) {
+  void wait_until(Clock::time_point time) {
     waiting_ = true;
     retry_->expires_at(time);
     retry_->async_wait([same = shared()](boost::system::error_code code) {

@@ -5,6 +5,7 @@
 
 #include "base/try.hpp"
 #include "engine/listeners.hpp"
+#include "troupe/batch_refusal.hpp"
 
 namespace troupe {
 namespace {
@@ -76,36 +77,27 @@ class BatchRun {
     const std::size_t index = read() - 1;
     if (given_up_) {
       next_ = nullptr;
-      complete(index, unbegun(FinishReason::cancelled));
+      complete(index, detail::unbegun(FinishReason::cancelled));
       return std::nullopt;
     }
     const auto listener = std::make_shared<BatchListener>(inbox_, index);
-    const Result<RequestId> admitted = submit(listener);
-    const auto refused_with = [&](Errc code) { return !admitted && admitted.error().code == code; };
-    const TimePoint now = std::chrono::steady_clock::now();
-    const TimePoint deadline = next_->deadline.value_or(TimePoint::max());
-    if (refused_with(Errc::queue_full) && deadline > now)
-      return std::min(deadline, now + std::chrono::milliseconds(admitted.error().retry_after_ms));
-    const auto work = std::move(next_work_);
-    next_ = nullptr;
-    next_work_ = nullptr;
+    Result<RequestId> admitted = submit(listener);
+    std::optional<Result<Generation>> ended;
     if (admitted || !listener->claim_answer()) {
       pending_.back().running = admitted ? *admitted : 0;
       ++in_flight_;  // its answer comes, or has come, through the inbox
-    } else if (refused_with(Errc::queue_full) || refused_with(Errc::deadline)) {
-      complete(index, unbegun(FinishReason::deadline, work.get()));
     } else {
-      complete(index, admitted.error());
+      auto after = detail::after_refusal(std::move(admitted).error(), next_->deadline, given_up_,
+                                         std::chrono::steady_clock::now());
+      if (const auto* retry = std::get_if<TimePoint>(&after)) return *retry;
+      ended = std::get<Result<Generation>>(std::move(after));
+      if (*ended && next_work_)
+        (*ended)->usage.prompt_tokens = static_cast<std::uint32_t>(next_work_->prompt.size());
     }
+    next_ = nullptr;
+    next_work_ = nullptr;
+    if (ended) complete(index, *std::move(ended));
     return std::nullopt;
-  }
-
-  /// The answer to a request that ended before it could begin.
-  static Generation unbegun(FinishReason reason, const Work* work = nullptr) {
-    Generation none;
-    none.finish_reason = reason;
-    if (work != nullptr) none.usage.prompt_tokens = static_cast<std::uint32_t>(work->prompt.size());
-    return none;
   }
 
   Result<RequestId> submit(const std::shared_ptr<StreamListener>& listener) {

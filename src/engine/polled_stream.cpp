@@ -31,7 +31,12 @@ void PolledChannel::on_end(FinishReason reason, const Usage& usage, const Timing
 
 void PolledChannel::on_error(Error error) {
   std::unique_lock lock(mutex_);
-  result_.emplace(std::move(error));
+  if (cancelled_ && request_ == 0) {
+    // Nobody wants to know any more why it is not admitted.
+    result_.emplace(collector_.finish(FinishReason::cancelled, {}, {}));
+  } else {
+    result_.emplace(std::move(error));
+  }
   wake(std::move(lock));
 }
 

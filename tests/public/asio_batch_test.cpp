@@ -52,6 +52,31 @@ TEST_CASE("a batch without an executor of its own runs on Asio's threads", "[asi
   for (const auto& result : results) CHECK(result.ok());
 }
 
+TEST_CASE("a batch that is given up ends as cancelled what a full queue has kept out", "[asio]") {
+  EngineOptions options = one_place();
+  options.queue_tokens_max = 70'000;  // one of those below
+  const auto engine = start(long_context(options));
+  // All are still being encoded when the first has failed, and most refused before the rest is given up.
+  std::vector requests(8, request(std::string(10'000, 'x'), very_many));
+  requests[0] = request("x", 1);
+  requests[0].options.sampling.top_p = 9;
+  BatchOptions batch;
+  batch.parallelism_max = 8;
+  batch.on_progress = [&](std::size_t, std::size_t) {
+    while (engine->stats().requests_refused < 4) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return false;
+  };
+  run([&]() -> asio::awaitable<void> {
+    const auto results = co_await async_batch(*engine, requests, batch, asio::use_awaitable);
+    CHECK(results[0].error().code == Errc::bad_argument);
+    for (std::size_t i = 1; i < 8; ++i) {
+      INFO(i);
+      REQUIRE(results[i]);
+      CHECK(results[i]->finish_reason == FinishReason::cancelled);
+    }
+  });
+}
+
 TEST_CASE("a batch can be cancelled, given up, and broken by its own callbacks", "[asio]") {
   const auto engine = start(long_context(one_place()));
   const std::vector requests(20, request("long", very_many));

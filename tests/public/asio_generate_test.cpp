@@ -166,6 +166,25 @@ TEST_CASE("a request that waits for its turn is cancelled in the queue", "[asio]
   CHECK(called);
 }
 
+TEST_CASE("a request that is cancelled before it would be refused was cancelled", "[asio]") {
+  const auto engine = start();
+  asio::io_context context;
+  asio::cancellation_signal signal;
+  bool called = false;
+  async_generate(*engine,
+                 request(std::string(1'000'000, 'x'), 5),  // far beyond the context, when it is encoded
+                 asio::bind_cancellation_slot(
+                     signal.slot(), asio::bind_executor(context, [&](error_code error, const Answer& answer) {
+                       called = true;
+                       CHECK(error == asio::error::operation_aborted);
+                       CHECK_FALSE(answer.error);
+                       CHECK(answer.finish_reason == FinishReason::cancelled);
+                     })));
+  signal.emit(asio::cancellation_type::total);
+  context.run();
+  CHECK(called);
+}
+
 TEST_CASE("the handler's call is allocated by the handler's allocator", "[asio]") {
   const auto engine = start();
   asio::io_context context;
