@@ -105,7 +105,9 @@ struct StreamState {
   std::optional<PolledStream> stream;  // none: refused
   std::atomic<bool> pulling{false};
   std::atomic<bool> closed{false};  // its AsyncStream is gone
-  bool ended = false;               // `answer` is there
+
+  // On the stream's executor only:
+  bool ended = false;  // `answer` is there
   Answer answer;
 };
 
@@ -129,15 +131,19 @@ class NextOperation final : public Operation<Handler, asio::any_io_executor> {
     if (claimed_.exchange(true)) return;
     std::optional<TokenEvent> event = state_->stream->next();
     boost::system::error_code code;
+    std::optional<Answer> answer;
     if (!event && state_->closed) {
       code = asio::error::operation_aborted;
     } else if (!event) {
-      if (!state_->ended) state_->answer = to_answer(*state_->stream->result());
-      state_->ended = true;
-      code = code_of(state_->answer);
+      answer = to_answer(*state_->stream->result());
+      code = code_of(*answer);
     }
     state_->pulling = false;
-    this->complete(code, std::move(event));
+    auto keep = [state = state_, answer = std::move(answer)](auto&...) mutable {
+      if (!answer || std::exchange(state->ended, true)) return;
+      state->answer = *std::move(answer);
+    };
+    this->complete_after(std::move(keep), code, std::move(event));
   }
 
   void cancel(asio::cancellation_type type) {
@@ -199,11 +205,11 @@ class AsyncStream {
             detail::make_operation<detail::NextOperation>(std::move(handler), executor, state)->begin();
             return;
           }
-          using Nothing =
-              detail::Delivery<decltype(handler), boost::system::error_code, std::optional<TokenEvent>>;
+          using Nothing = detail::Delivery<decltype(handler), detail::DoNothing, boost::system::error_code,
+                                           std::optional<TokenEvent>>;
           const auto mine = boost::asio::get_associated_executor(handler);
-          boost::asio::post(mine,
-                            Nothing{std::move(handler), {boost::asio::error::bad_descriptor, std::nullopt}});
+          boost::asio::post(
+              mine, Nothing{std::move(handler), {}, {boost::asio::error::bad_descriptor, std::nullopt}});
         },
         token, executor_, state_);
   }
@@ -252,8 +258,10 @@ class OpenOperation final : public Operation<Handler> {
     } else {
       state->stream.emplace(std::move(*stream_));
     }
-    this->complete_after([this](auto&, AsyncStream& stream) { stream.set_executor(this->executor()); },
-                         code_of(state->answer), AsyncStream(state));
+    constexpr auto take_executor = [](const Handler& handler, auto&, AsyncStream& stream) {
+      stream.set_executor(asio::get_associated_executor(handler));
+    };
+    this->complete_after(take_executor, code_of(state->answer), AsyncStream(state));
   }
 
   void cancel(asio::cancellation_type) {

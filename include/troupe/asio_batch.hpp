@@ -172,11 +172,11 @@ class BatchOperation final : public Operation<Handler> {
     results_.clear();
     boost::system::error_code code;
     if (cancelled_) code = asio::error::operation_aborted;
-    const auto leave = [this](auto&...) {
+    this->watch().post_for(*this, [this] {
       retry_.reset();
       strand_.reset();
-    };
-    this->complete_after(leave, code, std::move(results));
+    });
+    this->complete(code, std::move(results));
   }
 
   std::optional<asio::strand<typename Operation<Handler>::Executor>> strand_;  // until it is over

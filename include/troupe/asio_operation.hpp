@@ -125,16 +125,25 @@ inline void ContextWatch::context_gone() {
   for (const auto& operation : abandoned) operation->abandon();
 }
 
-/// What is posted to the handler's executor in the end, allocated as the handler wishes.
-template <class Handler, class... Values>
+struct DoNothing {
+  void operator()(const auto&...) const {}
+};
+
+/// What is posted to the handler's executor in the end, allocated as the handler wishes. There `first` is
+/// called with handler and values, then the handler.
+template <class Handler, class First, class... Values>
 struct Delivery {
   Handler handler;
+  First first;
   std::tuple<Values...> values;
 
   using allocator_type = asio::associated_allocator_t<Handler>;
   allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(handler); }
 
-  void operator()() { std::apply(std::move(handler), std::move(values)); }
+  void operator()() {
+    std::apply([this](auto&... each) { first(std::as_const(handler), each...); }, values);
+    std::apply(std::move(handler), std::move(values));
+  }
 };
 
 /// Holds the handler, and its context's run(), until complete().
@@ -155,17 +164,17 @@ class Operation : public PendingOperation {
   /// Posts the handler's call, the first time; any thread.
   template <class... Values>
   void complete(Values... values) {
-    complete_after([](const Values&...) {}, std::move(values)...);
+    complete_after(DoNothing(), std::move(values)...);
   }
 
-  /// The same. `prepare` runs just before, while the context is sure to live: whatever belongs to that must
-  /// be made, or let go of, there or on the context's threads.
-  template <class Prepare, class... Values>
-  void complete_after(Prepare prepare, Values... values) {
+  /// The same. `first` is called with handler and values just before the handler is, on its executor: what
+  /// belongs to that, or is read there, must be made there.
+  template <class First, class... Values>
+  void complete_after(First first, Values... values) {
     watch().post_for(*this, [&] {
       if (!handler_) return;
-      prepare(values...);
-      Delivery<Handler, Values...> delivery{std::move(*handler_), {std::move(values)...}};
+      Delivery<Handler, First, Values...> delivery{
+          std::move(*handler_), std::move(first), {std::move(values)...}};
       handler_.reset();
       asio::post(work_->get_executor(), std::move(delivery));
       work_.reset();

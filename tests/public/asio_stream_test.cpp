@@ -116,6 +116,24 @@ TEST_CASE("losing a race against a timer cancels the pulled request", "[asio]") 
   wait_until_idle(*engine);
 }
 
+TEST_CASE("only its own executor changes a stream's answer", "[asio]") {
+  const auto engine = start();
+  asio::io_context context;
+  auto opened = async_stream(*engine, request("short", 3), asio::bind_executor(context, asio::use_future));
+  context.run();
+  AsyncStream stream = opened.get();
+  wait_until_idle(*engine);
+  bool ended = false;
+  const auto pull = [&] {
+    stream.async_next([&](error_code, const std::optional<TokenEvent>& event) { ended = !event; });
+    CHECK(stream.answer().tokens.empty());
+    context.restart();
+    context.run();
+  };
+  while (!ended) pull();
+  CHECK(stream.answer().tokens.size() == 3);
+}
+
 TEST_CASE("a stream takes one pull at a time, and its end aborts the one that waits", "[asio]") {
   const auto engine = start(one_place());
   auto blocker = engine->open_stream(request("blocks", 400));
