@@ -316,9 +316,10 @@ auto async_batch(Engine& engine, std::vector<GenerationRequest> requests, BatchO
   if (options.parallelism_max == 0) options.parallelism_max = engine.options().pool_max;
   return boost::asio::async_initiate<CompletionToken,
                                      void(boost::system::error_code, std::vector<Result<Generation>>)>(
-      [](auto handler, const EngineDoor& door, const std::vector<GenerationRequest>& wanted,
-         const BatchOptions& how) {
-        detail::make_operation<detail::BatchOperation>(std::move(handler), door, wanted, how)->begin();
+      [](auto handler, const EngineDoor& door, std::vector<GenerationRequest> wanted, BatchOptions how) {
+        detail::make_operation<detail::BatchOperation>(std::move(handler), door, std::move(wanted),
+                                                       std::move(how))
+            ->begin();
       },
       token, EngineDoor(engine), std::move(requests), std::move(options));
 }

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <set>
 #include <variant>
@@ -107,10 +108,15 @@ class BatchOperation final : public Operation<Handler> {
 
   void start(std::size_t index) {
     refused_.erase(index);
-    const auto prompt = std::make_shared<Prompt>(shared(), index,
-                                                 engine_.open(requests_[index], PolledStream::Reads::answer));
-    running_.emplace(index, prompt);
-    prompt->stream.wake_on(PolledStream::Until::ended, prompt);
+    try {
+      const auto prompt = std::make_shared<Prompt>(
+          shared(), index, engine_.open(requests_[index], PolledStream::Reads::answer));
+      running_.emplace(index, prompt);
+      prompt->stream.wake_on(PolledStream::Until::ended, prompt);
+    } catch (const std::bad_alloc&) {
+      running_.erase(index);
+      settle(index, Error{Errc::too_large, "beginning a prompt: out of memory", 0});
+    }
   }
 
   void ended(std::size_t index) {

@@ -77,51 +77,53 @@ struct Engine::Impl final : StreamHost {
   /// answer.
   Result<RequestId> submit(const GenerationRequest& request, std::shared_ptr<const Work> work,
                            std::uint32_t window_tokens, const std::shared_ptr<StreamListener>& listener) {
-    if (auto full = gate->queue_full()) return *std::move(full);
-    Submission submission = submission_of(request, window_tokens);
-    submission.work = std::move(work);
-    submission.sink = sink;
-    submission.tag = next_tag.fetch_add(1, std::memory_order_relaxed);
-    const StreamTag tag = submission.tag;
-    caf::anon_send(sink, Attach{tag, listener});
+    return guarded("submitting a request", [&]() -> Result<RequestId> {
+      if (auto full = gate->queue_full()) return *std::move(full);
+      Submission submission = submission_of(request, window_tokens);
+      submission.work = std::move(work);
+      submission.sink = sink;
+      submission.tag = next_tag.fetch_add(1, std::memory_order_relaxed);
+      const StreamTag tag = submission.tag;
+      caf::anon_send(sink, Attach{tag, listener});
 
-    Admission admission;
-    caf::scoped_actor self(system);
-    self->request(router, caf::infinite, std::move(submission))
-        .receive([&](Admission& a) { admission = std::move(a); },
-                 [&](caf::error&) { admission.refusal = engine_stopped(); });
-    if (!admission.refusal) return admission.request;
-    caf::anon_send(sink, Detach{tag});
-    return *std::move(admission.refusal);
+      Admission admission;
+      caf::scoped_actor self(system);
+      self->request(router, caf::infinite, std::move(submission))
+          .receive([&](Admission& a) { admission = std::move(a); },
+                   [&](caf::error&) { admission.refusal = engine_stopped(); });
+      if (!admission.refusal) return admission.request;
+      caf::anon_send(sink, Detach{tag});
+      return *std::move(admission.refusal);
+    });
   }
 
   Result<RequestId> submit(const GenerationRequest& request, std::uint32_t window_tokens,
                            const std::shared_ptr<StreamListener>& listener) {
-    return guarded("submitting a request", [&]() -> Result<RequestId> {
-      TROUPE_TRY(auto work, encoded(request));
-      return submit(request, std::move(work), window_tokens, listener);
-    });
+    TROUPE_TRY(auto work, encoded(request));
+    return submit(request, std::move(work), window_tokens, listener);
   }
 
   Result<std::shared_ptr<const Work>> encoded(const GenerationRequest& request) {
-    TROUPE_TRY(const auto place, gate->enter());
-    auto work = make_work(request, *model);
-    return work ? std::move(work) : gate->refused(work.error());
+    return guarded("encoding a prompt", [&]() -> Result<std::shared_ptr<const Work>> {
+      TROUPE_TRY(const auto place, gate->enter());
+      auto work = make_work(request, *model);
+      return work ? std::move(work) : gate->refused(work.error());
+    });
   }
 
   void begin(const GenerationRequest& request, std::uint32_t window_tokens,
              std::shared_ptr<StreamListener> listener) override {
-    auto place = gate->enter();
-    if (!place) {
-      if (listener->claim_answer()) listener->on_error(std::move(place).error());
-      return;
-    }
-    Submit submit;
-    submit.job = {model, std::make_shared<const GenerationRequest>(request), *std::move(place)};
-    submit.submission = submission_of(request, window_tokens);
-    submit.submission.tag = next_tag.fetch_add(1, std::memory_order_relaxed);
-    submit.listener = answered_for_certain(std::move(listener));
-    caf::anon_send(sink, std::move(submit));
+    Submit submit;  // outlives a failure: let go of earlier, it would answer that the engine has stopped
+    auto begun = guarded("submitting a request", [&]() -> Status {
+      TROUPE_TRY(auto place, gate->enter());
+      submit.job = {model, std::make_shared<const GenerationRequest>(request), std::move(place)};
+      submit.submission = submission_of(request, window_tokens);
+      submit.submission.tag = next_tag.fetch_add(1, std::memory_order_relaxed);
+      submit.listener = answered_for_certain(listener);
+      caf::anon_send(sink, std::move(submit));
+      return {};
+    });
+    if (!begun && listener->claim_answer()) listener->on_error(std::move(begun).error());
   }
 
   void cancel(RequestId request) override {
