@@ -13,9 +13,9 @@
 // system executor, so give callbacks yours with asio::bind_executor. The handler's associated allocator is
 // used for the call that is posted.
 //
-// Errors: the error_code has an Errc (error_code.hpp), or asio::error::operation_aborted. What an error_code
-// has no room for, the sentence and the time to retry, is in Answer::error: take it with asio::as_tuple where
-// the completion token would throw.
+// Errors: the error_code has an Errc (error_code.hpp), of a refusal that of Engine::open_stream(), or
+// asio::error::operation_aborted. What an error_code has no room for, the sentence and the time to retry, is
+// in Answer::error: take it with asio::as_tuple where the completion token would throw.
 //
 // Cancellation: all types (terminal, partial, total) cancel the request within one step, and the operation
 // completes with operation_aborted. async_generate and async_batch still have in their answers what was there

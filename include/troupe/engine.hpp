@@ -100,11 +100,13 @@ class Engine {
   const EngineOptions& options() const noexcept;  ///< with every 0 replaced by what it stood for
 
   /// Begins an answer to be read token by token. Refusals come at once: bad_argument, context_exceeded,
-  /// queue_full (with retry_after_ms), draining, deadline (passed already), too_large (can never fit), fault.
+  /// queue_full (with retry_after_ms), draining, deadline (passed already), too_large (can never fit, or out
+  /// of memory), io (no threads), fault; of a conversation also unsupported (the model has no chat template)
+  /// and bad_file (its file's does not parse).
   Result<Stream> open_stream(const GenerationRequest& request);
 
-  /// Begins an answer; the future holds it, or the error. Refusals are in the future too. No back-pressure is
-  /// needed: the answer is bounded by max_tokens. Destroying the future does not cancel.
+  /// Begins an answer; the future holds it, or the error. Refusals, the same, are in the future too. No
+  /// back-pressure is needed: the answer is bounded by max_tokens. Destroying the future does not cancel.
   std::future<Result<Generation>> generate(const GenerationRequest& request);
 
   /// Reads a whole stream on this thread, calling on_token for each token; returning false from it cancels.

@@ -80,8 +80,9 @@ class EngineDoor {
  public:
   explicit EngineDoor(Engine& engine);
 
-  /// Submits a request and returns at once; long texts are encoded on a thread of the engine. A refusal is
-  /// the stream's end; when the engine has stopped or is gone, it has Errc::draining.
+  /// Submits a request and returns at once; long texts are encoded on a thread of the engine. A refusal, as
+  /// those of Engine::open_stream(), is the stream's end; when the engine has stopped or is gone, it has
+  /// Errc::draining.
   PolledStream open(const GenerationRequest& request, PolledStream::Reads reads) const;
 
  private:
