@@ -68,13 +68,13 @@ inline boost::system::error_code code_of(const Answer& answer) {
 
 /// async_generate(): done when the answer is.
 template <class Handler>
-class GenerateOperation final : public Operation<Handler> {
+class GenerateOperation final : public WokenOperation<Handler> {
  public:
-  using Operation<Handler>::Operation;
+  using WokenOperation<Handler>::WokenOperation;
 
   void begin(const EngineDoor& engine, const GenerationRequest& request) {
     stream_.emplace(engine.open(request, PolledStream::Reads::answer));
-    stream_->wake_on(PolledStream::Until::ended, this->shared_from_this());
+    stream_->wake_on(PolledStream::Until::ended, this->waker());
   }
 
   void wake() override {
@@ -113,10 +113,11 @@ struct StreamState {
 
 /// async_next(): done when there is an event, or none any more.
 template <class Handler>
-class NextOperation final : public Operation<Handler, asio::any_io_executor> {
+class NextOperation final : public WokenOperation<Handler, asio::any_io_executor> {
  public:
   NextOperation(Handler handler, const asio::any_io_executor& executor, std::shared_ptr<StreamState> state)
-      : Operation<Handler, asio::any_io_executor>(std::move(handler), executor), state_(std::move(state)) {}
+      : WokenOperation<Handler, asio::any_io_executor>(std::move(handler), executor),
+        state_(std::move(state)) {}
 
   void begin() {
     if (state_->pulling.exchange(true)) {
@@ -124,7 +125,7 @@ class NextOperation final : public Operation<Handler, asio::any_io_executor> {
       return this->complete(boost::system::error_code(asio::error::already_started),
                             std::optional<TokenEvent>());
     }
-    state_->stream->wake_on(PolledStream::Until::token, this->shared_from_this());
+    state_->stream->wake_on(PolledStream::Until::token, this->waker());
   }
 
   void wake() override {
@@ -241,13 +242,13 @@ namespace detail {
 
 /// async_stream(): done when the request is admitted or refused.
 template <class Handler>
-class OpenOperation final : public Operation<Handler> {
+class OpenOperation final : public WokenOperation<Handler> {
  public:
-  using Operation<Handler>::Operation;
+  using WokenOperation<Handler>::WokenOperation;
 
   void begin(const EngineDoor& engine, const GenerationRequest& request) {
     stream_.emplace(engine.open(request, PolledStream::Reads::tokens));
-    stream_->wake_on(PolledStream::Until::admitted, this->shared_from_this());
+    stream_->wake_on(PolledStream::Until::admitted, this->waker());
   }
 
   void wake() override {

@@ -23,7 +23,7 @@
 
 namespace troupe::detail {
 
-/// Everything of it but wake() and the context's end runs on a strand of the handler's executor.
+/// Everything of it but the context's end runs on a strand of the handler's executor.
 template <class Handler>
 class BatchOperation final : public Operation<Handler> {
  public:
@@ -41,8 +41,6 @@ class BatchOperation final : public Operation<Handler> {
   void begin() {
     on_strand([](BatchOperation& self) { self.go_on(); });
   }
-
-  void wake() override {}  // each prompt has a waker of its own
 
   void cancel(asio::cancellation_type) {
     on_strand([](BatchOperation& self) {

@@ -91,11 +91,11 @@ std::shared_ptr<ContextWatch> watch_of(const Executor& executor) {
 
 /// An operation that has begun. Owned by whoever will complete it: a stream, as its waker, or handlers posted
 /// to its own context.
-class PendingOperation : public Waker, public std::enable_shared_from_this<PendingOperation> {
+class PendingOperation : public std::enable_shared_from_this<PendingOperation> {
  public:
   PendingOperation(const PendingOperation&) = delete;
   PendingOperation& operator=(const PendingOperation&) = delete;
-  ~PendingOperation() override { watch_->remove(*this); }
+  virtual ~PendingOperation() { watch_->remove(*this); }
 
   /// The context is gone: lets go of the handler and all that belongs to the context.
   virtual void abandon() = 0;
@@ -190,6 +190,17 @@ class Operation : public PendingOperation {
 
   std::optional<Handler> handler_;
   std::optional<asio::executor_work_guard<Executor>> work_;
+};
+
+/// An operation that its stream wakes.
+template <class Handler, class FallbackExecutor = asio::system_executor>
+class WokenOperation : public Operation<Handler, FallbackExecutor>, public Waker {
+ protected:
+  using Operation<Handler, FallbackExecutor>::Operation;
+
+  std::shared_ptr<Waker> waker() {
+    return std::static_pointer_cast<WokenOperation>(this->shared_from_this());
+  }
 };
 
 /// Makes an operation for `handler` that its cancellation slot, if it has one, calls back with cancel(type).
