@@ -13,7 +13,7 @@
 // system executor, so give callbacks yours with asio::bind_executor. The handler's associated allocator is
 // used for the call that is posted.
 //
-// Errors: the error_code has an Errc (error_code.hpp), of a refusal that of Engine::open_stream(), or
+// Errors: the error_code has an Errc (error_code.hpp; refusals are those of Engine::open_stream()), or
 // asio::error::operation_aborted. What an error_code has no room for, the sentence and the time to retry, is
 // in Answer::error: take it with asio::as_tuple where the completion token would throw.
 //

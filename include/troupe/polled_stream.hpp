@@ -65,6 +65,7 @@ class PolledStream {
   void wake_on(Until until, std::shared_ptr<Waker> waker);
 
  private:
+  friend class Engine;
   friend class EngineDoor;
   PolledStream(std::weak_ptr<StreamHost> host, std::shared_ptr<PolledChannel> channel,
                std::unique_ptr<ReaderCredit> credit);

@@ -167,30 +167,17 @@ struct Engine::Impl final : StreamHost {
   RouterActor router;
 };
 
+/// A PolledStream that is waited for.
 struct Stream::Impl {
-  std::weak_ptr<Engine::Impl> engine;
-  RequestId request = 0;
-  std::shared_ptr<StreamChannel> channel = std::make_shared<StreamChannel>();
-  ReaderCredit credit;
-  bool ended = false;
-
-  ~Impl() {
-    if (!ended) cancel();
-  }
-
-  void cancel() {
-    if (const auto running = engine.lock()) running->cancel(request);
-  }
+  PolledStream stream;
+  std::shared_ptr<ThreadWaker> waker = std::make_shared<ThreadWaker>();
 
   std::optional<TokenEvent> next(std::optional<TimePoint> until) {
-    if (ended) return std::nullopt;
-    auto event = channel->next(until, ended);
-    if (event && event->token != no_token) {
-      if (const std::uint32_t tokens = credit.take()) {
-        if (const auto running = engine.lock()) running->consumed(request, tokens);
-      }
+    for (bool in_time = true;; in_time = waker->wait(until)) {
+      auto event = stream.next();
+      if (event || stream.ended() || !in_time) return event;
+      stream.wake_on(PolledStream::Until::token, waker);
     }
-    return event;
   }
 };
 
@@ -205,18 +192,18 @@ std::optional<TokenEvent> Stream::next() {
 
 std::optional<TokenEvent> Stream::next_for(std::chrono::milliseconds wait, bool& timed_out) {
   auto event = impl_->next(after(wait));
-  timed_out = !event && !impl_->ended;
+  timed_out = !event && !impl_->stream.ended();
   return event;
 }
 
 void Stream::cancel() {
-  impl_->cancel();
+  impl_->stream.cancel();
 }
 
 Result<Generation> Stream::result() {
   while (next()) {
   }
-  return impl_->channel->result();
+  return *impl_->stream.result();
 }
 
 Result<std::unique_ptr<Engine>> Engine::start(std::shared_ptr<const Model> model,
@@ -241,17 +228,13 @@ const EngineOptions& Engine::options() const noexcept {
 }
 
 Result<Stream> Engine::open_stream(const GenerationRequest& request) {
-  auto stream = std::make_unique<Stream::Impl>();
-  const std::uint32_t window = impl_->options.stream_window_tokens;
-  auto admitted = impl_->submit(request, window, stream->channel);
-  if (!admitted) {
-    stream->ended = true;
-    return std::move(admitted).error();
-  }
-  stream->engine = impl_;
-  stream->request = *admitted;
-  stream->credit = ReaderCredit(window, impl_->options.reader_stall_ms_max);
-  return Stream(std::move(stream));
+  const EngineOptions& options = impl_->options;
+  const std::uint32_t window = options.stream_window_tokens;
+  const auto channel = std::make_shared<PolledChannel>(impl_, PolledStream::Reads::tokens);
+  TROUPE_TRY(const RequestId admitted, impl_->submit(request, window, channel));
+  channel->on_admitted(admitted);
+  auto credit = std::make_unique<ReaderCredit>(window, options.reader_stall_ms_max);
+  return Stream(std::unique_ptr<Stream::Impl>(new Stream::Impl{{impl_, channel, std::move(credit)}}));
 }
 
 std::future<Result<Generation>> Engine::generate(const GenerationRequest& request) {

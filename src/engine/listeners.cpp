@@ -1,6 +1,6 @@
 #include "engine/listeners.hpp"
 
-#include "base/check.hpp"
+#include <utility>
 
 namespace troupe {
 namespace {
@@ -18,45 +18,18 @@ void wait(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
 
 }  // namespace
 
-void StreamChannel::on_token(TokenEvent event) {
+void ThreadWaker::wake() {
   {
     const std::lock_guard lock(mutex_);
-    collector_.add(event);
-    events_.push_back(std::move(event));
+    woken_ = true;
   }
   changed_.notify_one();
 }
 
-void StreamChannel::on_end(FinishReason reason, const Usage& usage, const Timings& timings) {
-  {
-    const std::lock_guard lock(mutex_);
-    result_.emplace(collector_.finish(reason, usage, timings));
-  }
-  changed_.notify_one();
-}
-
-void StreamChannel::on_error(Error error) {
-  {
-    const std::lock_guard lock(mutex_);
-    result_.emplace(std::move(error));
-  }
-  changed_.notify_one();
-}
-
-std::optional<TokenEvent> StreamChannel::next(std::optional<TimePoint> until, bool& ended) {
+bool ThreadWaker::wait(std::optional<TimePoint> until) {
   std::unique_lock lock(mutex_);
-  wait(changed_, lock, until, [this] { return !events_.empty() || result_; });
-  ended = events_.empty() && result_;
-  if (events_.empty()) return std::nullopt;
-  TokenEvent event = std::move(events_.front());
-  events_.pop_front();
-  return event;
-}
-
-Result<Generation> StreamChannel::result() {
-  const std::lock_guard lock(mutex_);
-  TROUPE_CHECK(result_.has_value());
-  return *result_;
+  troupe::wait(changed_, lock, until, [this] { return woken_; });
+  return std::exchange(woken_, false);
 }
 
 void BatchInbox::put(std::size_t index, Result<Generation> result) {

@@ -1,5 +1,5 @@
 #pragma once
-// The far ends of streams in the embedder's threads: a queue that is read, and a future.
+// The far ends of streams in the embedder's threads, and how those wait.
 
 #include <condition_variable>
 #include <deque>
@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "actors/event_sink.hpp"
+#include "troupe/polled_stream.hpp"
 
 namespace troupe {
 
@@ -30,26 +31,18 @@ class Collector {
   Generation answer_;
 };
 
-/// The queue behind a Stream: filled by the sink actor, emptied by the reader. Bounded by the stream's
-/// window, because the reader's reading is what gives the generator credit. Thread-safe.
-class StreamChannel final : public StreamListener {
+/// Lets a thread wait for a stream. Thread-safe.
+class ThreadWaker final : public Waker {
  public:
-  void on_token(TokenEvent event) override;
-  void on_end(FinishReason reason, const Usage& usage, const Timings& timings) override;
-  void on_error(Error error) override;
+  void wake() override;
 
-  /// The next event; waits until `until`, or for ever. nullopt with `ended` false means that the time is up.
-  std::optional<TokenEvent> next(std::optional<TimePoint> until, bool& ended);
-
-  /// Once next() has said that the stream ended.
-  Result<Generation> result();
+  /// Waits until woken, or until `until`: then it is false.
+  bool wait(std::optional<TimePoint> until);
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<TokenEvent> events_;
-  Collector collector_;
-  std::optional<Result<Generation>> result_;
+  bool woken_ = false;
 };
 
 /// Fulfils a promise at the end of the stream.
