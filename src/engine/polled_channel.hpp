@@ -1,5 +1,5 @@
 #pragma once
-// The inside of a PolledStream: filled by the sink actor, emptied by an event loop, and never waited on.
+// The inside of a PolledStream: filled by the sink actor, emptied by its reader, and never waited on.
 
 #include <deque>
 #include <mutex>
