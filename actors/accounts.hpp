@@ -23,11 +23,8 @@ class Accounts {
   /// The reader, for whom the generator had stopped, goes on.
   void reader_back(Flight& flight, TimePoint now) { flight.last_token = now; }
   void preempted() { bump(counters_->preemptions); }
-  /// It is about to be preempted for want of KV pages.
-  void evicted(Flight& flight) {
-    ++flight.evictions;
-    bump(counters_->evictions);
-  }
+  /// Preempted for want of KV pages.
+  void evicted() { bump(counters_->evictions); }
   void replayed() { bump(counters_->replays); }
   void finished(const StreamEnd& end);
   void failed(const Error& error);

@@ -41,7 +41,7 @@ class BatcherState {
     self_ = self;
     config_ = config;
     stepper_ = config.make_stepper();
-    budget_.emplace(config.step_tokens_max, config.step_stretch_max);
+    budget_.emplace(config.step_tokens_max, config.step_stretch_max, longest_step(config.step_stall_ms_max));
     if (config.detached) inline_unit_.emplace(self->system());
   }
 
@@ -91,13 +91,21 @@ class BatcherState {
     schedule();
   }
 
-  void tick(const StepTick& m) {
-    if (m.number != tick_number_) return;  // a timer of a step that has run already
+  void gathered() {
+    gathering_ = false;
+    schedule();
+  }
+
+  void waited(const WaitTick& m) {
+    if (m.number != step_number_) return;  // that step has run already
     timer_due_.reset();
-    if (std::exchange(gathering_, false)) return schedule();
-    if (!tick_sent_) return schedule();  // the time to wait is over, unless it has become longer
-    ++tick_number_;
+    schedule();
+  }
+
+  void tick() {
     tick_sent_ = false;
+    ++step_number_;
+    timer_due_.reset();
     could_run_since_.reset();
     if (!step()) return self_->quit();
     schedule();
@@ -109,6 +117,13 @@ class BatcherState {
   void answered(TableSequence& sequence) {
     no_pages_ = false;  // its drafts, or all of it, may give some back
     sequences_.answered(sequence, self_->clock().now());
+  }
+
+  /// Far from what would be taken for a step that hangs.
+  static StepBudget::Duration longest_step(std::uint32_t step_stall_ms_max) {
+    constexpr StepBudget::Duration longest{10};
+    const StepBudget::Duration quarter = std::chrono::milliseconds(step_stall_ms_max / 4);
+    return quarter.count() == 0 ? longest : std::min(longest, quarter);
   }
 
   /// Takes back the drafts that were computed and were wrong; the others are known to be its text now.
@@ -138,12 +153,12 @@ class BatcherState {
       if (now < due) {
         if (timer_due_ && *timer_due_ <= due) return;
         timer_due_ = due;
-        self_->delayed_send(self_, due - now, StepTick{tick_number_});
+        self_->delayed_send(self_, due - now, WaitTick{step_number_});
         return;
       }
     }
     tick_sent_ = true;
-    self_->send(self_, StepTick{tick_number_});
+    self_->send(self_, StepTick{});
   }
 
   StepOutlook::Duration wait() const {
@@ -230,7 +245,8 @@ class BatcherState {
       expect_answer(sequence);
       LogitsRows message{rows.sequence, logits, row, 1 + rows.drafts, sequence.cached_tokens};
       row += message.count;
-      if (sequence.top_count != 0 || logits->vocab <= quick_vocab_max || plan.size() == 1) {
+      const bool listed = logits->view(message.first).top_count != 0;
+      if (listed || logits->vocab <= quick_vocab_max || plan.size() == 1) {
         quick.emplace_back(&sequence, std::move(message));
       } else {
         self_->send(sequence.generator, std::move(message));
@@ -244,7 +260,7 @@ class BatcherState {
       // Their asks are in the mailbox now: to arm a timer for one until the next is read would wake its
       // thread.
       gathering_ = true;
-      self_->send(self_, StepTick{tick_number_});
+      self_->send(self_, GatheredTick{});
     } else {
       send_quick();
     }
@@ -329,9 +345,9 @@ class BatcherState {
   std::optional<InlineUnit> inline_unit_;  // none under a deterministic scheduler
   SequenceTable sequences_;
   std::uint64_t arrivals_ = 0;
-  std::uint64_t tick_number_ = 0;             // of the step that comes next
-  bool tick_sent_ = false;                    // the next step's tick is in the mailbox
-  bool gathering_ = false;                    // a tick is in the mailbox behind the answers to the last step
+  std::uint64_t step_number_ = 0;             // of the step that comes next
+  bool tick_sent_ = false;                    // its StepTick is in the mailbox
+  bool gathering_ = false;                    // a GatheredTick is in the mailbox
   std::optional<TimePoint> could_run_since_;  // the next step
   std::optional<TimePoint> timer_due_;        // when it is to be looked at whether it waits longer
   bool no_pages_ = false;  // for anything that was asked for: there is no step before others give some back
@@ -347,7 +363,9 @@ BatcherActor::behavior_type batcher(BatcherState::Self self, const BatcherConfig
       [self](Ask& m) { self->state.ask(m); },
       [self](const Park& m) { self->state.park(m); },
       [self](const Quit&) { self->quit(); },
-      [self](const StepTick& m) { self->state.tick(m); },
+      [self](const StepTick&) { self->state.tick(); },
+      [self](const GatheredTick&) { self->state.gathered(); },
+      [self](const WaitTick& m) { self->state.waited(m); },
   };
 }
 

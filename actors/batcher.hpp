@@ -19,6 +19,7 @@ struct BatcherConfig {
   ReplicaIndex replica = 0;          ///< which of the router's batchers this is
   std::uint32_t step_tokens_max = 256;
   double step_stretch_max = EngineOptions().step_stretch_max;
+  std::uint32_t step_stall_ms_max = EngineOptions().step_stall_ms_max;
   std::uint32_t straggler_wait_us = 2000;
   bool prefix_cache = true;  ///< requests that begin alike share what was computed for the beginning
   /// A thread of its own, because a step blocks for as long as it computes. Off under a deterministic

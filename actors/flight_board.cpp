@@ -195,12 +195,14 @@ std::optional<std::vector<RequestId>> FlightBoard::who_makes_way_for(const Fligh
   return they;
 }
 
-Flight& FlightBoard::who_makes_way_on(ReplicaIndex replica) {
+Flight& FlightBoard::evict_on(ReplicaIndex replica) {
   std::vector<Runner> runners;
   for (const RequestId id : running_) {
     if (flights_.at(id).runs_on(replica)) runners.push_back(runner(id));
   }
-  return flights_.at(who_is_evicted(runners));
+  Flight& flight = flights_.at(who_is_evicted(runners));
+  ++flight.evictions;
+  return flight;
 }
 
 void FlightBoard::served_token(const Flight& flight) {

@@ -144,8 +144,9 @@ class FlightBoard {
   std::optional<std::vector<RequestId>> who_makes_way_for(const Flight& flight,
                                                           const EnoughMakeWay& enough) const;
 
-  /// The one of a replica's that has to make way because there are no KV pages for all of them to go on.
-  Flight& who_makes_way_on(ReplicaIndex replica);
+  /// The one of a replica's that has to make way because there are no KV pages for all of them to go on; it
+  /// remembers that.
+  Flight& evict_on(ReplicaIndex replica);
 
   bool empty() const noexcept { return flights_.empty(); }
   std::size_t waiting() const noexcept { return queue_.requests() + interrupted_.size(); }

@@ -128,14 +128,18 @@ struct Park {
 
 struct Quit {};
 
-/// Timer of the batcher to itself: run the step that was planned as number `number`.
-struct StepTick {
+/// The batcher to itself. StepTick: run the next step, behind the messages that can join it. GatheredTick:
+/// the generators' answers to the last step are in. WaitTick: the time to wait before step `number` is over.
+struct StepTick {};
+struct GatheredTick {};
+struct WaitTick {
   std::uint64_t number = 0;
 };
 
 using BatcherActor =
     caf::typed_actor<caf::reacts_to<OpenSequence>, caf::reacts_to<CloseSequence>, caf::reacts_to<Ask>,
-                     caf::reacts_to<Park>, caf::reacts_to<Quit>, caf::reacts_to<StepTick>>;
+                     caf::reacts_to<Park>, caf::reacts_to<Quit>, caf::reacts_to<StepTick>,
+                     caf::reacts_to<GatheredTick>, caf::reacts_to<WaitTick>>;
 
 // ---- router, batcher → generator -------------------------------------------------------------------------
 
@@ -196,6 +200,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Ask)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Park)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Quit)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StepTick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::GatheredTick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::WaitTick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Assignment)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Credit)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Abandon)

@@ -142,9 +142,8 @@ class RouterState {
   void evict() {
     eviction_due_ = false;
     while (const auto full = placement_->overdrawn()) {
-      Flight& flight = flights_->who_makes_way_on(*full);
-      accounts_->evicted(flight);
-      preempt(flight);
+      accounts_->evicted();
+      preempt(flights_->evict_on(*full));
     }
     dispatch();
   }

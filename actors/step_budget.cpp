@@ -72,18 +72,23 @@ double StepBudget::rows_seen() const {
 }
 
 std::size_t StepBudget::rows_for(std::size_t decodes) const {
-  if (decodes == 0) return rows_max_;
   const std::size_t least = std::min(rows_max_, decodes + rows_min);
   const auto alone = expect(decodes);
-  if (!alone) return rows_max_;
-  const Duration allowed = std::max(free_time, *alone * stretch_);
+  if (!alone) return std::min(rows_max_, std::max(least, first_rows));
+  if (decodes == 0) return rows_within(longest_, least);
+  const Duration allowed = std::min(longest_, std::max(free_time, *alone * stretch_));
   if (prompt_row_ && prompt_row_->count() > 0) {
     if (mixed_ >= mixed_max) return decodes;
     const double fit = std::max(0.0, (allowed - *alone) / *prompt_row_);
     const auto room = static_cast<double>(rows_max_ - std::min(rows_max_, decodes));
     return std::max(least, decodes + static_cast<std::size_t>(std::min(fit, room)));
   }
-  // More rows take longer, but for noise in what was measured: any boundary that halving finds will do.
+  return rows_within(allowed, least);
+}
+
+/// At least `least`. More rows take longer, but for noise in what was measured: any boundary that halving
+/// finds will do.
+std::size_t StepBudget::rows_within(Duration allowed, std::size_t least) const {
   std::size_t fits = least, beyond = rows_max_ + 1;
   while (beyond - fits > 1) {
     const std::size_t middle = fits + (beyond - fits) / 2;

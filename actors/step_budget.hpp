@@ -15,8 +15,10 @@ class StepBudget {
  public:
   using Duration = std::chrono::duration<double>;
 
-  /// rows_max: of any step. stretch >= 1.
-  StepBudget(std::size_t rows_max, double stretch) : rows_max_(rows_max), stretch_(stretch) {}
+  /// rows_max: of any step. stretch >= 1. longest: no step is to take longer if fewer rows can help that,
+  /// also where no stream runs; until it is over nobody's request can end.
+  StepBudget(std::size_t rows_max, double stretch, Duration longest = Duration(10))
+      : rows_max_(rows_max), stretch_(stretch), longest_(longest) {}
 
   /// prompt_rows: how many of the rows were of prompts; the others were decodes, or there were none.
   void observe(std::size_t rows, Duration time, std::size_t prompt_rows = 0);
@@ -29,13 +31,14 @@ class StepBudget {
   double rows_seen() const;
 
   /// The most rows for a step with `decodes` decodes in it, themselves included. At least decodes + rows_min,
-  /// so that prompts always move on, and at most rows_max; but after mixed_max steps that were stretched,
-  /// none of a prompt, to see again what the decodes take alone: their contexts grow.
+  /// so that prompts always move on, and at most rows_max, or first_rows before anything was measured; but
+  /// after mixed_max steps that were stretched, none of a prompt, to see again what the decodes take alone:
+  /// their contexts grow.
   std::size_t rows_for(std::size_t decodes) const;
 
   std::size_t rows_max() const noexcept { return rows_max_; }
 
-  static constexpr std::size_t rows_min = 1, mixed_max = 16;
+  static constexpr std::size_t rows_min = 1, first_rows = 16, mixed_max = 16;
   static constexpr Duration free_time{0.005};
 
  private:
@@ -46,10 +49,12 @@ class StepBudget {
     bool fresh = true;  // of one step only
   };
   static std::size_t bucket_of(std::size_t rows);
+  std::size_t rows_within(Duration allowed, std::size_t least) const;
   void observe_prompt(std::size_t decodes, std::size_t prompt_rows, Duration time);
 
   std::size_t rows_max_;
   double stretch_;
+  Duration longest_;
   std::array<std::optional<Bucket>, 33> buckets_;
   std::optional<Duration> prompt_row_;  // what a prompt's row costs beside decodes, lately
   std::size_t mixed_ = 0;               // steps since decodes were alone

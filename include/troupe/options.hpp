@@ -144,8 +144,9 @@ struct EngineOptions {
   /// How long one forward pass may take. A longer one is taken for stuck: its batcher is given up and another
   /// started, with an empty KV cache of its own, on which what was running is replayed. A thread cannot be
   /// ended from outside, so the stuck one keeps its cache and kernel threads until it returns, or for good.
-  /// Passes take milliseconds to seconds, so two minutes are no slow pass even of a large model on a small
-  /// machine; giving up one that is merely slow makes everything slower. 0: never.
+  /// Passes take milliseconds to seconds, and prompts are cut so that none takes longer than ten, or a
+  /// quarter of this, as far as can be known; giving up one that is merely slow makes everything slower. 0:
+  /// never.
   std::uint32_t step_stall_ms_max = 120'000;
 
   /// How long the batcher waits at most for a generator that has not answered its logits before it runs

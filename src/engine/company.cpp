@@ -69,6 +69,7 @@ RouterConfig router_config(caf::actor_system& system, const Company& company, bo
   batcher.counters = company.counters;
   batcher.step_tokens_max = options.step_tokens_max;
   batcher.step_stretch_max = options.step_stretch_max;
+  batcher.step_stall_ms_max = options.step_stall_ms_max;
   batcher.straggler_wait_us = options.straggler_wait_us;
   batcher.prefix_cache = options.prefix_cache;
   router.make_batcher = [&system, batcher, all_prepared = company.first_steppers,

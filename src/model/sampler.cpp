@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "base/random.hpp"
 #include "kernels/soft_weights.hpp"
@@ -85,12 +86,14 @@ void Sampler::see_prompt(std::span<const Token> tokens) {
   if (options_.repeat_last_n == 0) return;
   if (tokens.size() > options_.repeat_last_n) tokens = tokens.last(options_.repeat_last_n);
   for (const Token token : tokens) {
+    ++recent_counts_[token];
     if (recent_.size() < options_.repeat_last_n) {
       recent_.push_back(token);
-    } else {
-      recent_[recent_next_] = token;
-      recent_next_ = (recent_next_ + 1) % recent_.size();
+      continue;
     }
+    const auto oldest = recent_counts_.find(std::exchange(recent_[recent_next_], token));
+    if (--oldest->second == 0) recent_counts_.erase(oldest);
+    recent_next_ = (recent_next_ + 1) % recent_.size();
   }
 }
 
@@ -110,7 +113,7 @@ std::size_t Sampler::top_count(std::size_t answer_tokens) const {
   // As many as may fall out of the list because their logits change.
   std::size_t changed = options_.logit_bias.size();
   if (options_.repeat_penalty != 1)
-    changed += std::min<std::size_t>(recent_.size() + answer_tokens, options_.repeat_last_n);
+    changed += std::min<std::size_t>(recent_counts_.size() + answer_tokens, options_.repeat_last_n);
   if (options_.presence_penalty != 0 || options_.frequency_penalty != 0)
     changed += answer_counts_.size() + answer_tokens;
   return kept + changed;
@@ -123,10 +126,7 @@ void Sampler::apply_bias_and_penalties(LogitOf logit_of) const {
     if (float* logit = logit_of(token)) *logit += bias;
   }
   if (options_.repeat_penalty != 1) {
-    std::vector<Token> distinct(recent_);
-    std::sort(distinct.begin(), distinct.end());
-    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-    for (const Token token : distinct) {
+    for (const auto& [token, count] : recent_counts_) {
       if (float* logit = logit_of(token))
         *logit = *logit > 0 ? *logit / options_.repeat_penalty : *logit * options_.repeat_penalty;
     }
@@ -146,7 +146,9 @@ void Sampler::find_changed(std::span<const float> logits) {
       changed_.push_back({token, logits[static_cast<std::size_t>(token)]});
   };
   for (const auto& [token, bias] : options_.logit_bias) add(token);
-  if (options_.repeat_penalty != 1) std::for_each(recent_.begin(), recent_.end(), add);
+  if (options_.repeat_penalty != 1) {
+    for (const auto& [token, count] : recent_counts_) add(token);
+  }
   if (options_.presence_penalty != 0 || options_.frequency_penalty != 0) {
     for (const auto& [token, count] : answer_counts_) add(token);
   }

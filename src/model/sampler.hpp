@@ -62,6 +62,7 @@ class Sampler {
   SamplingOptions options_;
   std::vector<Token> recent_;                               // the last repeat_last_n tokens, a ring
   std::size_t recent_next_ = 0;                             // where the ring is written next
+  std::unordered_map<Token, std::uint32_t> recent_counts_;  // of the ring's tokens
   std::unordered_map<Token, std::uint32_t> answer_counts_;  // tokens of the answer
   std::vector<float> adjusted_;                             // scratch [vocab]
   std::vector<float> maxima_;                               // scratch [blocks of vocab]

@@ -74,10 +74,13 @@ TEST_CASE("a batcher that dies costs no token", "[actors]") {
   options.replays_max = 100;
   World world(options);
   for (std::uint64_t i = 0; i < count; ++i) world.submit(World::request(3 + i % 40, 30, i));
-  for (int i = 0; i < 20; ++i) {
+  for (std::size_t i = 0; i < 20; ++i) {
     world.run_steps(4);
     world.kill(world.batchers.back());
-    world.pass(1s);
+    for (int waits = 0; world.batchers.size() < i + 2 && waits < 100; ++waits) {
+      world.pass(20ms);
+      world.wake_router();
+    }
   }
   world.settle();
   check_same_answers(world.records, want);

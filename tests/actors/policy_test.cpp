@@ -78,7 +78,7 @@ TEST_CASE("a sequence that must be alone gets a step of its own, by turns", "[ac
 
 TEST_CASE("prompts get the rows that stretch a running stream's step no more than allowed", "[actors]") {
   StepBudget budget(256, 2);
-  CHECK(budget.rows_for(4) == 256);  // nothing is known yet
+  CHECK(budget.rows_for(4) == StepBudget::first_rows);  // nothing is known yet
   // 10 ms for the weights, and half a millisecond a row.
   const auto cost = [](std::size_t rows) {
     return StepBudget::Duration(0.010 + 0.0005 * static_cast<double>(rows));
@@ -103,6 +103,24 @@ TEST_CASE("prompts move on however tight the budget, and short steps are not cut
   fast.observe(1, StepBudget::Duration(0.0001));
   fast.observe(256, StepBudget::Duration(0.004));
   CHECK(fast.rows_for(1) == 256);
+}
+
+TEST_CASE("a slow machine takes prompts in steps that nobody takes for stuck", "[actors]") {
+  StepBudget budget(256, 2, StepBudget::Duration(10));
+  CHECK(budget.rows_for(0) == StepBudget::first_rows);
+  const auto cost = [](std::size_t rows) {
+    return StepBudget::Duration(1 + 0.5 * static_cast<double>(rows));
+  };
+  budget.observe(budget.rows_for(0), cost(budget.rows_for(0)));
+  for (int step = 0; step < 20; ++step) {
+    const std::size_t rows = budget.rows_for(0);
+    CHECK(cost(rows).count() <= 10);
+    CHECK(rows >= 16);
+    budget.observe(rows, cost(rows));
+  }
+  StepBudget slowest(256, 2, StepBudget::Duration(10));
+  slowest.observe(1, StepBudget::Duration(20));
+  CHECK(slowest.rows_for(0) == StepBudget::rows_min);
 }
 
 TEST_CASE("what prompts cost beside decodes is followed up and down, so that no accident lasts", "[actors]") {

@@ -152,7 +152,7 @@ TEST_CASE("the pages of each batcher's cache are promised apart", "[actors]") {
   REQUIRE(never.refusal);
   CHECK(never.refusal->code == Errc::too_large);
   for (std::uint64_t i = 0; i < 6; ++i) REQUIRE_FALSE(world.submit(World::request(60, 30, i)).refusal);
-  world.run_steps(2);
+  world.run_steps(6);
   CHECK(world.ledgers[0]->open.size() == 1);  // 3 pages
   CHECK(world.ledgers[1]->open.size() == 1);
   CHECK(world.counters->requests_running == 2);

@@ -130,7 +130,7 @@ TEST_CASE("a prompt that does not fit the context is refused with both counts", 
 
 TEST_CASE("max_tokens of 0 evaluates the prompt and ends", "[actors]") {
   World world;
-  world.submit(World::request(40, 0, 1));
+  world.submit(World::request(10, 0, 1));
   world.settle();
   CHECK(world.records[1].reason == FinishReason::length);
   CHECK(world.records[1].tokens.empty());
