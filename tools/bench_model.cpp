@@ -112,10 +112,10 @@ Status check_positions(const Model& model, const BenchModelFlags& flags) {
 Status measure(ForwardBench& bench, const BenchModelFlags& flags, std::vector<Measured>& rows) {
   for (std::uint32_t repeat = 0; repeat < flags.repeats; ++repeat) {
     for (Measured& row : rows) {
-      if (stop_requested()) return Error{Errc::cancelled, "stopped"};
-      const double seconds = row.prefill ? bench.prefill(row.tokens, flags.engine.options.step_tokens_max)
-                                         : bench.decode(row.tokens, row.batch, flags.prompt);
-      row.tokens_per_s.push_back(row.tokens * row.batch / seconds);
+      const auto seconds = row.prefill ? bench.prefill(row.tokens, flags.engine.options.step_tokens_max)
+                                       : bench.decode(row.tokens, row.batch, flags.prompt);
+      if (!seconds) return Error{Errc::cancelled, "stopped"};
+      row.tokens_per_s.push_back(row.tokens * row.batch / *seconds);
     }
   }
   return {};
@@ -202,7 +202,7 @@ int run_bench_model(const Arguments& arguments) {
   if (const Status status = check_positions(**model, flags); !status) return report(status.error());
   const KvType kv_type = kv_type_of(resolve_kv_precision(**model, flags.engine.options.kv_precision));
   const auto text = guarded("measuring", [&]() -> Result<std::string> {
-    ForwardBench bench(**model, flags.engine.options.threads, kv_type);
+    ForwardBench bench(**model, flags.engine.options.threads, kv_type, stop_requested);
     TROUPE_TRY_STATUS(measure(bench, flags, rows));
     return flags.json ? json(rows, bench.pool().threads())
                       : table(rows, **model, bench.pool(), flags.engine.options.step_tokens_max);

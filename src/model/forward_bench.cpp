@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "base/random.hpp"
 #include "model/forward.hpp"
@@ -26,7 +27,8 @@ StepCost step_cost(const Model& model) {
 }
 
 struct ForwardBench::State {
-  State(const Model& m, unsigned threads, KvType type) : model(m), kv_type(type), pool(threads) {}
+  State(const Model& m, unsigned threads, KvType type, std::function<bool()> s)
+      : model(m), kv_type(type), stop(std::move(s)), pool(threads) {}
 
   /// Random, but the same in every run.
   Token token(std::uint64_t position) const {
@@ -44,12 +46,13 @@ struct ForwardBench::State {
 
   const Model& model;
   KvType kv_type;
+  std::function<bool()> stop;
   ThreadPool pool;
   LogitsBlock logits;
 };
 
-ForwardBench::ForwardBench(const Model& model, unsigned threads, KvType kv_type)
-    : state_(std::make_unique<State>(model, threads, kv_type)) {}
+ForwardBench::ForwardBench(const Model& model, unsigned threads, KvType kv_type, std::function<bool()> stop)
+    : state_(std::make_unique<State>(model, threads, kv_type, std::move(stop))) {}
 ForwardBench::~ForwardBench() = default;
 
 ThreadPool& ForwardBench::pool() noexcept {
@@ -64,12 +67,13 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 
 }  // namespace
 
-double ForwardBench::prefill(std::size_t tokens, std::size_t step_tokens) {
+std::optional<double> ForwardBench::prefill(std::size_t tokens, std::size_t step_tokens) {
   KvCache cache(state_->model.parts().config, state_->kv_type, KvCache::pages_for(tokens));
   cache.open(1, tokens);
   Forward forward(state_->model.parts(), cache, state_->pool, tokens);
   const auto begin = std::chrono::steady_clock::now();
   for (std::size_t position = 0; position < tokens; position += step_tokens) {
+    if (state_->stop()) return std::nullopt;
     const std::size_t count = std::min(step_tokens, tokens - position);
     StepBatch batch;
     state_->append(batch, 1, position, count, position + count == tokens);
@@ -78,19 +82,21 @@ double ForwardBench::prefill(std::size_t tokens, std::size_t step_tokens) {
   return seconds_since(begin);
 }
 
-double ForwardBench::decode(std::size_t tokens, std::size_t batch, std::size_t prompt_tokens) {
+std::optional<double> ForwardBench::decode(std::size_t tokens, std::size_t batch, std::size_t prompt_tokens) {
   const std::size_t positions = prompt_tokens + tokens;
   KvCache cache(state_->model.parts().config, state_->kv_type, batch * KvCache::pages_for(positions));
   Forward forward(state_->model.parts(), cache, state_->pool, positions);
   for (SequenceId sequence = 1; sequence <= batch; ++sequence) {
     cache.open(sequence, positions);
     if (prompt_tokens == 0) continue;
+    if (state_->stop()) return std::nullopt;
     StepBatch prompt;
     state_->append(prompt, sequence, 0, prompt_tokens, false);
     forward.run(prompt, state_->logits);
   }
   const auto begin = std::chrono::steady_clock::now();
   for (std::size_t i = 0; i < tokens; ++i) {
+    if (state_->stop()) return std::nullopt;
     StepBatch step;
     for (SequenceId sequence = 1; sequence <= batch; ++sequence)
       state_->append(step, sequence, prompt_tokens + i, 1, true);

@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "kernels/attention.hpp"
 #include "kernels/thread_pool.hpp"
@@ -25,20 +27,20 @@ StepCost step_cost(const Model& model);
 /// Measures with one pool of threads. One owner; not thread-safe; the model must outlive it.
 class ForwardBench {
  public:
-  /// threads as in EngineOptions; Throws
-  /// std::system_error (no threads) and std::bad_alloc.
-  ForwardBench(const Model& model, unsigned threads, KvType kv_type);
+  /// threads as in EngineOptions; `stop` is asked before every step. Throws std::system_error (no threads)
+  /// and std::bad_alloc.
+  ForwardBench(const Model& model, unsigned threads, KvType kv_type, std::function<bool()> stop);
   ~ForwardBench();
 
   ThreadPool& pool() noexcept;
 
   /// Seconds for a prompt of `tokens` tokens in steps of at most `step_tokens` rows, with logits for the
-  /// last.
-  double prefill(std::size_t tokens, std::size_t step_tokens);
+  /// last; nullopt when it was stopped.
+  std::optional<double> prefill(std::size_t tokens, std::size_t step_tokens);
 
   /// Seconds for `tokens` steps, each of one token of `batch` sequences, with logits for all; every sequence
-  /// is `prompt_tokens` long at first, which is not measured.
-  double decode(std::size_t tokens, std::size_t batch, std::size_t prompt_tokens);
+  /// is `prompt_tokens` long at first, which is not measured; nullopt when it was stopped.
+  std::optional<double> decode(std::size_t tokens, std::size_t batch, std::size_t prompt_tokens);
 
  private:
   struct State;

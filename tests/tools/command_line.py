@@ -4,8 +4,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 from program import MODEL, SHARED, STORIES, TROUPE, main, needs_model, run
@@ -321,6 +323,18 @@ class BenchModel(unittest.TestCase):
         done = run("bench-model", "--kernels", targets[-1], "--prefill", "20", "--decode", "0", "--repeat", "1")
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         self.assertIn(b"kernels " + targets[-1].encode() + b",", done.stdout)
+
+    def test_a_long_prompt_can_be_interrupted(self):
+        process = subprocess.Popen([TROUPE, "bench-model", "--prefill", "1000000", "--decode", "0"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        try:
+            time.sleep(1)  # it takes hours
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            process.wait()
+        self.assertEqual((process.returncode, out), (130, b""))
 
     def test_what_cannot_be_measured_is_refused(self):
         for arguments, named in ((("--prefill", "0", "--decode", "0"), b"--prefill 0"), (("--batch", "1,,2"), b"--batch"),
