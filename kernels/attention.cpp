@@ -15,9 +15,6 @@ HWY_BEFORE_NAMESPACE();
 namespace troupe {
 namespace HWY_NAMESPACE {
 
-/// Queries that attend() takes at once: rows times query heads of one kv head.
-constexpr std::size_t queries_max = 128;
-
 /// What attend() needs beside its operands, in floats.
 struct Workspace {
   float* keys;    // [chunk_tokens * head_dim]: of a chunk, where each is used more than once
@@ -159,17 +156,20 @@ void attend(const AttentionTask& task, float* scratch) {
   const std::size_t packed_tile = tile_queries * packed_floats(dim);
   Workspace work;
   work.place(scratch, dim);
-  // More queries than queries_max (very wide groups) take further rounds over the context.
+  // What any row sees: every query goes through every chunk, and has its part of it, if an empty one.
+  std::size_t first_page = SIZE_MAX, last_page = 0;
+  for (const AttentionRow& row : task.rows) {
+    first_page = std::min(first_page, row.first / page_tokens);
+    last_page = std::max(last_page, row.position / page_tokens);
+  }
+  // One row that has more queries than queries_max (very wide groups) takes further rounds over the context.
   for (std::size_t begin = 0; begin < queries; begin += queries_max) {
     const std::size_t count = std::min(queries_max, queries - begin);
     const float* q[queries_max];
     float* out[queries_max];
     Softmax running[queries_max];
-    std::size_t first_page = SIZE_MAX, last_page = 0;
     for (std::size_t i = 0; i < count; ++i) {
       q[i] = task.q(begin + i), out[i] = task.out(begin + i);
-      first_page = std::min(first_page, task.row(begin + i).first / page_tokens);
-      last_page = std::max(last_page, task.row(begin + i).position / page_tokens);
       if (task.parts == nullptr) std::fill_n(out[i], dim, 0.0f);
     }
     for (std::size_t i = 0; i < count; i += tile_queries)
@@ -178,7 +178,6 @@ void attend(const AttentionTask& task, float* scratch) {
     for (std::size_t chunk = task.first_chunk; chunk < task.first_chunk + task.chunks; ++chunk) {
       const std::size_t from = std::max(first_page, chunk * chunk_pages);
       const std::size_t to = std::min(last_page + 1, (chunk + 1) * chunk_pages);
-      if (from >= to) continue;
       const ChunkPages pages{layer, task.rows[0].pages, task.kv_head * page_head_bytes(dim, layer.kv_type),
                              from,  to - from,          last_page};
       with_chunk(pages, count <= tile_queries, work, [&](const auto* keys, const auto* values) TROUPE_LAMBDA {
@@ -246,9 +245,9 @@ constexpr std::size_t parts_max = std::size_t{4} << 20;
 
 /// Rows that go together, of `total`.
 std::size_t rows_together(const AttentionLayer& layer, std::size_t total, unsigned threads) {
-  if (threads == 1) return rows_max;
-  const std::size_t rows = total * layer.kv_heads / (tasks_per_thread * threads);
-  return std::clamp<std::size_t>(rows, 1, rows_max);
+  const std::size_t most = std::clamp<std::size_t>(queries_max * layer.kv_heads / layer.heads, 1, rows_max);
+  if (threads == 1) return most;
+  return std::clamp<std::size_t>(total * layer.kv_heads / (tasks_per_thread * threads), 1, most);
 }
 
 /// Fills in scratch.rows. Returns the chunks that all of them see, in sum.

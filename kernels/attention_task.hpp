@@ -9,6 +9,9 @@
 
 namespace troupe {
 
+/// Queries that are taken through a chunk at once: rows times query heads of one kv head.
+inline constexpr std::size_t queries_max = 128;
+
 /// The query heads of one kv head, for rows that share their pages, over some of the chunks that they see.
 struct AttentionTask {
   const AttentionLayer& layer;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "kernels/aligned.hpp"
@@ -150,7 +151,10 @@ std::vector<std::vector<float>> run(const AttentionLayer& layer, std::vector<Que
                                     ThreadPool& pool) {
   std::vector<AttentionRow> rows;
   for (Query& query : queries) rows.push_back(query.row());
+  // What a call before this one has left: nothing of it may count.
   AttentionScratch scratch;
+  scratch.parts.resize(1 << 16);
+  std::fill_n(scratch.parts.data(), scratch.parts.size(), 1.0f);
   attention(layer, rows, scratch, pool);
   std::vector<std::vector<float>> out;
   for (Query& query : queries) out.push_back(query.out);
@@ -306,6 +310,27 @@ TEST_CASE("threads that share a long context change no bits of it", "[kernels][a
         CHECK(same_bits(together[i], expected[i]));
         CHECK(same_bits(run(layer, {queries[i]}, pool)[0], expected[i]));
       }
+    }
+  }
+}
+
+TEST_CASE("rows that go together keep their bits where only some of them see a chunk",
+          "[kernels][attention]") {
+  ThreadPool one(1), two(2);
+  for (const auto& [heads, window] : {std::pair{8, SIZE_MAX}, {8, std::size_t{1001}}, {150, SIZE_MAX}}) {
+    INFO(heads << " heads, window " << window);
+    const AttentionLayer layer = make_layer(static_cast<std::size_t>(heads), 1, 16, KvType::f32);
+    const Sequence a(layer, 2060, 1), b(layer, 224, 2);
+    std::vector<Query> queries;
+    // Around the beginning of a chunk; and others, of which there are enough for those to be many together.
+    for (std::size_t p = 2028; p < 2060; ++p)
+      queries.emplace_back(layer, a, p, p < window ? 0 : p + 1 - window);
+    for (std::size_t p = 0; p < 224; ++p) queries.emplace_back(layer, b, p, 0);
+    const auto expected = run(layer, queries, one);
+    const auto got = run(layer, queries, two);
+    for (std::size_t i = 0; i < queries.size(); ++i) {
+      INFO("row " << i);
+      CHECK(same_bits(got[i], expected[i]));
     }
   }
 }
