@@ -9,12 +9,15 @@ namespace troupe {
 
 /// The float with the value of the half `bits`; exact, subnormals, infinities and NaN included.
 inline float f16_to_f32(std::uint16_t bits) noexcept {
-  const std::uint32_t magnitude = static_cast<std::uint32_t>(bits & 0x7FFF) << 13;
-  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000) << 16;
-  if ((bits & 0x7C00) == 0x7C00) return std::bit_cast<float>(sign | magnitude | 0x7F800000u);
-  // Moves the exponent's bias from 15 to 127; multiplying also normalises subnormals.
-  const float value = std::bit_cast<float>(magnitude) * 0x1p112f;
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) | sign);
+  const std::uint32_t magnitude = bits & 0x7FFFu;
+  const std::uint32_t sign = (bits & 0x8000u) << 16;
+  if (magnitude >= 0x7C00) return std::bit_cast<float>(sign | magnitude << 13 | 0x7F800000u);
+  // A subnormal is a count of 2^-24. No float on the way is subnormal: a thread may read those as zeros.
+  if (magnitude < 0x0400)
+    return std::bit_cast<float>(sign |
+                                std::bit_cast<std::uint32_t>(static_cast<float>(magnitude) * 0x1p-24f));
+  return std::bit_cast<float>(sign |
+                              ((magnitude << 13) + 0x38000000u));  // the bias of the exponent, 127 - 15
 }
 
 /// The half nearest to `value`; too large becomes infinity, NaN stays NaN.

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/default_arithmetic.hpp"
+
 namespace troupe {
 namespace {
 
@@ -85,6 +87,7 @@ struct ThreadPool::State {
   }
 
   void work(unsigned worker) {
+    const DefaultArithmetic arithmetic;
     std::uint32_t seen = 0;
     for (bool again = false;;) {
       if (!again) wait_while_equal(epoch, seen);
@@ -155,6 +158,7 @@ unsigned ThreadPool::threads() const noexcept {
 }
 
 void ThreadPool::run(std::size_t count, Call call, void* context) {
+  const DefaultArithmetic arithmetic;
   if (state_->workers.empty() || count <= 1) {
     for (std::size_t index = 0; index < count; ++index) call(context, index, 0);
     return;

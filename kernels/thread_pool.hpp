@@ -31,7 +31,7 @@ class ThreadPool {
 
   /// Calls body(index, worker) once for every index in [0, count), worker in [0, threads()), and returns
   /// when all calls have returned. Indices are handed out in order from one counter, so a slow core takes
-  /// fewer of them. The body must not throw.
+  /// fewer of them. All compute in the default modes of arithmetic. The body must not throw.
   template <class Body>
   void parallel_for(std::size_t count, Body&& body) {
     using Plain = std::remove_reference_t<Body>;

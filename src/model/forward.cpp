@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.hpp"
+#include "kernels/default_arithmetic.hpp"
 #include "kernels/ops.hpp"
 
 namespace troupe {
@@ -42,6 +43,7 @@ void Forward::each_row(std::size_t rows, std::size_t width, Body body) {
 void Forward::run(const StepBatch& batch, LogitsBlock& logits) {
   rows_ = batch.rows.size();
   TROUPE_CHECK(rows_ > 0);
+  const DefaultArithmetic arithmetic;
   embed(batch);
   set_positions(batch);
   for (std::size_t layer = 0; layer < config_.layers; ++layer) {

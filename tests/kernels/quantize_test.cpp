@@ -6,6 +6,7 @@
 #include "kernels/reference/reference.hpp"
 #include "kernels/samples.hpp"
 #include "support/catch.hpp"
+#include "support/subnormals_as_zeros.hpp"
 
 using namespace troupe;
 using namespace troupe::test;
@@ -21,6 +22,29 @@ double half(std::uint16_t bits) {
 }
 
 }  // namespace
+
+TEST_CASE("halves are exact where the thread reads subnormals as zeros", "[kernels][quantize]") {
+  Samples samples(12);
+  // Scales of 2^-16 are subnormal halves.
+  const auto blocks = random_blocks(TensorType::q6_k, 256, 0x1p-16f, samples);
+  std::vector<float> expected(256), got(256);
+  decode_row(TensorType::q6_k, blocks, expected);
+  std::vector<float> halves;
+  for (std::uint32_t i = 0; i < 0x10000; ++i) halves.push_back(f16_to_f32(static_cast<std::uint16_t>(i)));
+  {
+    const SubnormalsAsZeros zeros;
+    const volatile std::uint16_t bits = 0x0200;
+    CHECK(f16_to_f32(bits) == 0x1p-15f);
+    decode_row(TensorType::q6_k, blocks, got);
+    bool same = true;
+    for (std::uint32_t i = 0; i < 0x10000; ++i) {
+      const float value = f16_to_f32(static_cast<std::uint16_t>(i));
+      same = same && same_bits({&value, 1}, {&halves[i], 1});
+    }
+    CHECK(same);
+  }
+  CHECK(same_bits(got, expected));
+}
 
 TEST_CASE("every half converts to the float of its value and back to itself", "[kernels][quantize]") {
   for (std::uint32_t i = 0; i < 0x10000; ++i) {

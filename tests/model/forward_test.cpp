@@ -1,5 +1,6 @@
 // Promise P1 at the model: a row's logits have the same bits in any company, cut, and number of threads.
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 
@@ -8,6 +9,7 @@
 #include "model/forward.hpp"
 #include "support/catch.hpp"
 #include "support/shared_data.hpp"
+#include "support/subnormals_as_zeros.hpp"
 #include "support/toy_model.hpp"
 
 using namespace troupe;
@@ -188,6 +190,29 @@ TEST_CASE("logits of long contexts have the same bits, whatever threads share th
                                      {3, std::span(tokens).first(270)}});
     CHECK(same_bits(beside[3], whole[576]));
     CHECK(same_bits(beside[273], whole[269]));
+  }
+}
+
+TEST_CASE("logits have the same bits where the caller's thread takes subnormals for zeros", "[model]") {
+  Checkpoint checkpoint = test::toy_checkpoint();
+  const auto embedding = std::find_if(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                                      [](const TensorView& t) { return t.name == "token_embd.weight"; });
+  REQUIRE(embedding != checkpoint.tensors.end());
+  std::vector<float> values(embedding->elements());
+  std::memcpy(values.data(), embedding->data.data(), embedding->data.size());
+  for (float& value : values) value *= 1e-39F;
+  embedding->data = std::as_bytes(std::span(values));
+  auto loaded = load_model(std::move(checkpoint), "toy", {}, {});
+  REQUIRE(loaded);
+  const std::shared_ptr<const Model> model = *loaded;
+  const auto tokens = prompt(1, 40);
+  const auto expected = Bench(model, 1).step(1, tokens);
+  REQUIRE(std::any_of(expected[0].begin(), expected[0].end(), [](float logit) { return logit != 0; }));
+  for (const unsigned threads : {1U, 2U}) {
+    const test::SubnormalsAsZeros zeros;
+    const auto got = Bench(model, threads).step(1, tokens);
+    for (std::size_t i = 0; i < tokens.size(); ++i) CHECK(same_bits(got[i], expected[i]));
+    CHECK(zeros.in_force());  // the thread's own again
   }
 }
 
