@@ -11,7 +11,7 @@
 #define HWY_TARGET_INCLUDE "kernels/activations.cpp"
 #include "hwy/foreach_target.h"
 //
-#include "kernels/simd-inl.hpp"
+#include "kernels/int8_block-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe {
@@ -20,29 +20,11 @@ namespace HWY_NAMESPACE {
 /// One row; consecutive blocks lie `rows` blocks apart in both outputs.
 void quantize_activation_row(const float* x, std::size_t cols, std::size_t rows, std::int8_t* q8,
                              ActivationTerms* terms) {
-  const FloatTag d;
   const IntTag di;
-  const hn::Rebind<std::int8_t, IntTag> d8;
   for (std::size_t b = 0; b < cols / 32; ++b, x += 32, q8 += rows * 32, terms += rows) {
-    FloatVector largest = hn::Abs(hn::LoadU(d, x));
-    for (std::size_t i = lanes; i < 32; i += lanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
-    const float top = hn::GetLane(hn::MaxOfLanes(d, largest));
-    // Below 1e-30 the block counts as zero (127 / top could overflow); written so that NaN is not, and stays
-    // visible in the scale.
-    const bool zero = top <= 1e-30f;
-    const FloatVector inverse = hn::Set(d, top > 1e-30f ? 127.0f / top : 0.0f);
-    // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits, alike on every target.
-    const FloatVector rounder = hn::Set(d, 0x1.8p23f);
-    IntVector sums[2] = {hn::Zero(di), hn::Zero(di)};
-    for (std::size_t i = 0; i < 32; i += lanes) {
-      const FloatVector shifted = hn::Add(hn::Mul(hn::LoadU(d, x + i), inverse), rounder);
-      IntVector q = hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, rounder));
-      // Infinities and NaN must not leave -127..127, which the integer sums rely on.
-      q = hn::Max(hn::Min(q, hn::Set(di, 127)), hn::Set(di, -127));
-      sums[i / 16] = hn::Add(sums[i / 16], q);
-      hn::StoreU(hn::DemoteTo(d8, q), d8, q8 + i);
-    }
-    const float scale = zero ? 0.0f : top / 127.0f;
+    const auto [scale, inverse] = block_scale(largest_of_block(x));
+    IntVector sums[2];
+    encode_block(x, inverse, q8, sums);
     const std::int32_t first = hn::GetLane(hn::SumOfLanes(di, sums[0]));
     const std::int32_t second = hn::GetLane(hn::SumOfLanes(di, sums[1]));
     *terms = {scale,

@@ -11,6 +11,7 @@
 
 #include "hwy/cache_control.h"
 #include "kernels/attention.hpp"
+#include "kernels/int8_block-inl.hpp"
 #include "kernels/quads-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -41,36 +42,6 @@ constexpr std::size_t packed_floats(std::size_t head_dim) {
   return kv_blocks(head_dim) * kv_block;
 }
 
-/// A scale, and what values are multiplied with to become codes.
-struct BlockScale {
-  float scale, inverse;
-};
-
-/// 32 floats as int8, ties to even; returns their sum. scale_of(the largest absolute value) gives a
-/// BlockScale.
-template <class ScaleOf>
-HWY_INLINE std::int32_t quantize_block(const float* x, ScaleOf&& scale_of, float& scale, std::int8_t* codes) {
-  const FloatTag d;
-  const IntTag di;
-  const hn::Rebind<std::int8_t, IntTag> d8;
-  FloatVector top = hn::Abs(hn::LoadU(d, x));
-  for (std::size_t i = lanes; i < kv_block; i += lanes) top = hn::Max(top, hn::Abs(hn::LoadU(d, x + i)));
-  const BlockScale block = scale_of(hn::GetLane(hn::MaxOfLanes(d, top)));
-  scale = block.scale;
-  const FloatVector inverse = hn::Set(d, block.inverse);
-  const FloatVector rounder = hn::Set(d, 0x1.8p23f);
-  IntVector sum = hn::Zero(di);
-  for (std::size_t i = 0; i < kv_block; i += lanes) {
-    const FloatVector shifted = hn::Add(hn::Mul(hn::LoadU(d, x + i), inverse), rounder);
-    IntVector q = hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, rounder));
-    // Infinities and NaN must not leave -127..127, which the integer sums rely on.
-    q = hn::Max(hn::Min(q, hn::Set(di, 127)), hn::Set(di, -127));
-    sum = hn::Add(sum, q);
-    hn::StoreU(hn::DemoteTo(d8, q), d8, codes + i);
-  }
-  return hn::GetLane(hn::SumOfLanes(di, sum));
-}
-
 /// Queries as int8, block by block [N][32] and then their N terms.
 template <std::size_t N>
 HWY_NOINLINE void pack_quantized(const float* const* queries, std::size_t count, std::size_t head_dim,
@@ -81,12 +52,10 @@ HWY_NOINLINE void pack_quantized(const float* const* queries, std::size_t count,
     for (std::size_t i = 0; i < N; ++i) {
       float x[kv_block] = {};
       if (i < count) std::copy_n(queries[i] + dim, std::min(kv_block, head_dim - dim), x);
-      float scale = 0;
-      // As activations are: below 1e-30 all zeros, where 127 / top could overflow; NaN stays in the scale.
-      const auto scale_of = [](float top) TROUPE_LAMBDA {
-        return BlockScale{top <= 1e-30f ? 0.0f : top / 127, top > 1e-30f ? 127 / top : 0.0f};
-      };
-      const std::int32_t sum = quantize_block(x, scale_of, scale, codes + i * kv_block);
+      const auto [scale, inverse] = block_scale(largest_of_block(x));
+      IntVector sums[2];
+      encode_block(x, inverse, codes + i * kv_block, sums);
+      const std::int32_t sum = hn::GetLane(hn::SumOfLanes(IntTag(), hn::Add(sums[0], sums[1])));
       terms[i] = {scale, -SignedDot::zero * sum};
     }
   }

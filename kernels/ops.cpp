@@ -87,10 +87,13 @@ void scale_rows(float* x, float factor, std::size_t n) {
 }
 
 void relu_squared_rows(float* x, std::size_t n) {
-  const Floats16 zero = set16(0);
   const auto one = [&](const Floats16& v) TROUPE_LAMBDA {
-    const Floats16 positive = max(v, zero);
-    return mul(positive, positive);
+    return map16([&](auto p) TROUPE_LAMBDA {
+      // Compared: a maximum with zero may make that of NaN.
+      const auto negative = hn::Lt(v.part[p], hn::Zero(FloatTag()));
+      const FloatVector positive = hn::IfThenZeroElse(negative, v.part[p]);
+      return hn::Mul(positive, positive);
+    });
   };
   std::size_t i = 0;
   for (; i + 16 <= n; i += 16) store16(one(load16(x + i)), x + i);

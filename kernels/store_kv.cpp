@@ -57,17 +57,17 @@ void store_q8_head(const float* k, const float* v, std::size_t head_dim, std::si
     const std::size_t dim = b * kv_block, n = std::min(kv_block, head_dim - dim);
     float x[kv_block] = {};
     std::int8_t codes[kv_block];
-    float scale = 0;
     const auto quantize = [&](const float* from) TROUPE_LAMBDA {
       std::copy_n(from + dim, n, x);
-      quantize_block(x, stored_scale, scale, codes);
+      const auto [scale, inverse] = stored_scale(largest_of_block(x));
+      IntVector sums[2];
+      encode_block(x, inverse, codes, sums);
+      return f32_to_f16(scale);
     };
-    quantize(k);
+    k_scales[b * 16] = quantize(k);
     for (std::size_t i = 0; i < n; i += 4) std::memcpy(k_codes + (dim + i) / 4 * quad_bytes, codes + i, 4);
-    k_scales[b * 16] = f32_to_f16(scale);
-    quantize(v);
+    v_scales[b * page_tokens] = quantize(v);
     std::memcpy(v_codes + dim, codes, n);
-    v_scales[b * page_tokens] = f32_to_f16(scale);
   }
 }
 

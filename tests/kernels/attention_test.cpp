@@ -351,6 +351,36 @@ TEST_CASE("attention takes more query heads per key head than a tile holds, and 
     }
 }
 
+TEST_CASE("NaN in a query, a key or a value shows in what is attended to", "[kernels][attention]") {
+  ThreadPool pool(1);
+  for (const std::string& target : kernel_targets()) {
+    const WithTarget with(target);
+    for (const auto type : all_kv_types)
+      for (const std::size_t at : {0, 15, 31, 32}) {
+        INFO(target << " element " << at);
+        const AttentionLayer layer = make_layer(1, 1, 64, type);
+        const Sequence sequence(layer, 1, 1);
+        Query query(layer, sequence, 0, 0);
+        query.q[at] = std::nanf("");
+        const auto attended = run(layer, {query}, pool);
+        for (const float value : attended[0]) CHECK(std::isnan(value));
+
+        AlignedBuffer<std::byte> page(layer.v_offset + page_part_bytes(1, 64, type));
+        const std::byte* const pages[] = {page.data()};
+        std::vector<float> sound(64, 1.0f), damaged = sound, out(64);
+        damaged[at] = std::nanf("");
+        const AttentionRow row{sound.data(), out.data(), pages, 0, 0};
+        AttentionScratch scratch;
+        store_kv(layer, page.data(), 0, damaged.data(), sound.data());
+        attention(layer, {&row, 1}, scratch, pool);
+        for (const float value : out) CHECK(std::isnan(value));
+        store_kv(layer, page.data(), 0, sound.data(), damaged.data());
+        attention(layer, {&row, 1}, scratch, pool);
+        CHECK(std::isnan(out[at]));
+      }
+  }
+}
+
 TEST_CASE("storing a position touches its slot alone", "[kernels][attention]") {
   for (const auto type : all_kv_types) {
     const AttentionLayer layer = make_layer(2, 2, 5, type);

@@ -208,6 +208,19 @@ TEST_CASE("relu_squared, products and scales are those of plain code", "[kernels
   }
 }
 
+TEST_CASE("relu_squared of NaN is NaN", "[kernels][ops]") {
+  for (const std::string& target : kernel_targets()) {
+    const WithTarget with(target);
+    std::vector<float> x(19, -1.0f);
+    x[3] = x[17] = std::nanf("");
+    relu_squared(x.data(), x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      INFO(target << " at " << i);
+      CHECK((i == 3 || i == 17 ? std::isnan(x[i]) : x[i] == 0));
+    }
+  }
+}
+
 TEST_CASE("softmax agrees with the reference and sums to one", "[kernels][ops]") {
   for (const std::size_t n : sizes)
     for (const float scale : {0.01f, 3.0f, 60.0f}) {

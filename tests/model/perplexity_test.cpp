@@ -1,7 +1,9 @@
 #include "model/perplexity.hpp"
 
+#include <algorithm>
 #include <cmath>
 
+#include "kernels/samples.hpp"
 #include "model/evaluate.hpp"
 #include "support/catch.hpp"
 #include "support/check_has.hpp"
@@ -69,6 +71,31 @@ TEST_CASE("perplexity has the same bits on any number of threads", "[model]") {
   REQUIRE(one);
   REQUIRE(two);
   CHECK(one->perplexity == two->perplexity);
+}
+
+TEST_CASE("a damaged scale is found out, whatever the weights' type", "[model]") {
+  for (const TensorType type : {TensorType::f16, TensorType::q8_0, TensorType::q4_0, TensorType::q6_k}) {
+    INFO(tensor_type_info(type).name);
+    ToyShape shape;
+    shape.type = type;
+    if (tensor_type_info(type).block_elements == 256) shape.width = shape.ffn_width = 256;
+    Checkpoint checkpoint = toy_checkpoint(shape);
+    // One number of a feed-forward block's inner ones is NaN then, and all the others are sound.
+    auto damaged =
+        std::find_if(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                     [](const TensorView& tensor) { return tensor.name == "blk.1.ffn_up.weight"; });
+    REQUIRE(damaged != checkpoint.tensors.end());
+    std::vector<std::byte> bytes(damaged->data.begin(), damaged->data.end());
+    bytes[f16_offsets(type)[0]] = std::byte{0};
+    bytes[f16_offsets(type)[0] + 1] = std::byte{0x7E};
+    damaged->data = bytes;
+    const auto model = load_model(std::move(checkpoint), "toy", {}, {});
+    REQUIRE(model);
+    const auto result = evaluate_perplexity(**model, some_tokens(100), {.window_tokens = 50});
+    REQUIRE_FALSE(result);
+    CHECK(result.error().code == Errc::bad_file);
+    CHECK_HAS(result.error().message, "damaged");
+  }
 }
 
 TEST_CASE("perplexity refuses what has nothing to score, and can be given up", "[model]") {
