@@ -240,7 +240,8 @@ HWY_EXPORT(workspace_floats);
 constexpr std::size_t rows_max = 32;
 /// Tasks that each thread should find, so that none waits long for another.
 constexpr std::size_t tasks_per_thread = 4;
-/// Floats that all parts take at most. What would need more is not cut.
+/// Floats that all parts take at most, for each thread. What would need more is not cut; a lone row with 64
+/// heads of 128 numbers does from some 129 000 positions times the threads on.
 constexpr std::size_t parts_max = std::size_t{4} << 20;
 
 /// Rows that go together, of `total`.
@@ -284,7 +285,7 @@ void plan(const AttentionLayer& layer, std::size_t chunks, unsigned threads, Att
     const std::size_t floats =
         rows.chunks * layer.kv_heads * ChunkPart::floats(rows.count * group, layer.head_dim);
     rows.pieces = (rows.chunks + piece - 1) / piece;
-    if (parts + floats > parts_max) rows.pieces = 1;
+    if (parts + floats > parts_max * threads) rows.pieces = 1;
     if (rows.pieces > 1) {
       rows.parts = parts;
       parts += floats;

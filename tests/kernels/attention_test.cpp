@@ -335,6 +335,23 @@ TEST_CASE("rows that go together keep their bits where only some of them see a c
   }
 }
 
+TEST_CASE("the longest contexts are shared out among many threads too", "[kernels][attention]") {
+  ThreadPool one(1), four(4);
+  const AttentionLayer layer = make_layer(64, 8, 128, KvType::f16);
+  const Sequence page(layer, page_tokens, 1);
+  const std::vector<const std::byte*> pages(129 * 1024 / page_tokens, page.pages()[0]);
+  const std::vector<float> q = Samples(2).values(64 * 128, 2);
+  std::vector<float> out(q.size()), expected(q.size());
+  AttentionRow row{q.data(), expected.data(), pages, 129 * 1024 - 1, 0};
+  AttentionScratch scratch;
+  attention(layer, {&row, 1}, scratch, one);
+  CHECK(scratch.tasks.size() == 1);
+  row.out = out.data();
+  attention(layer, {&row, 1}, scratch, four);
+  CHECK(scratch.tasks.size() * layer.kv_heads == 16);
+  CHECK(same_bits(out, expected));
+}
+
 TEST_CASE("attention takes more query heads per key head than a tile holds, and more tiles than a run",
           "[kernels][attention]") {
   ThreadPool pool(2);
