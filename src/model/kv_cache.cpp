@@ -1,7 +1,6 @@
 #include "model/kv_cache.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/check.hpp"
 
@@ -38,35 +37,6 @@ bool KvCache::open(SequenceId id, std::size_t promised) {
   return true;
 }
 
-bool KvCache::fork(SequenceId id, SequenceId parent, std::size_t tokens, std::size_t promised) {
-  TROUPE_CHECK(!contains(id) && tokens <= length(parent) && tokens <= promised);
-  const std::size_t shared = tokens / page_tokens;
-  const std::size_t pages = pages_for(promised);
-  if (pages - shared > pages_available()) return false;
-
-  // Memory is taken before anything is counted: when there is none left, nothing has happened.
-  const Sequence& source = at(parent);
-  const bool copies = tokens % page_tokens != 0;
-  if (copies) reserve_page();
-  Sequence sequence;
-  sequence.pages_promised = pages;
-  sequence.length = tokens;
-  sequence.forked = true;
-  sequence.page_ids.assign(source.page_ids.begin(),
-                           source.page_ids.begin() + static_cast<std::ptrdiff_t>(shared));
-  sequence.addresses.assign(source.addresses.begin(),
-                            source.addresses.begin() + static_cast<std::ptrdiff_t>(shared));
-  const std::byte* partial = copies ? source.addresses[shared] : nullptr;
-  Sequence& fresh = sequences_.emplace(id, std::move(sequence)).first->second;
-  for (const std::uint32_t page : fresh.page_ids) hold(page);
-  promised_ += pages - shared;
-  if (copies) {
-    take_page(fresh);
-    std::memcpy(fresh.addresses.back(), partial, page_bytes_);
-  }
-  return true;
-}
-
 void KvCache::close(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;
@@ -81,6 +51,9 @@ void KvCache::append(SequenceId id, std::size_t count) {
   Sequence& sequence = at(id);
   TROUPE_CHECK(pages_missing(id, count) <= pages_available());
   const std::size_t needed = pages_for(sequence.length + count);
+  // What may throw comes first: a page that is taken is also noted down.
+  sequence.page_ids.reserve(needed);
+  sequence.addresses.reserve(needed);
   while (sequence.page_ids.size() < needed) take_page(sequence);
   sequence.length += count;
 }
@@ -89,14 +62,11 @@ void KvCache::truncate(SequenceId id, std::size_t length) {
   Sequence& sequence = at(id);
   TROUPE_CHECK(length <= sequence.length && length >= sequence.tokens.size());
   while (sequence.page_ids.size() > pages_for(length)) {
-    TROUPE_CHECK(pages_[sequence.page_ids.back()].sequences == 1);
     let_go(sequence.page_ids.back());
     sequence.page_ids.pop_back();
     sequence.addresses.pop_back();
     if (promised_left(sequence) != 0) ++promised_;
   }
-  // The next position is written into this one.
-  TROUPE_CHECK(length % page_tokens == 0 || pages_[sequence.page_ids.back()].sequences == 1);
   sequence.length = length;
 }
 
@@ -110,6 +80,10 @@ std::size_t KvCache::pages_missing(SequenceId id, std::size_t count) const {
 std::size_t KvCache::reuse_prefix(SequenceId id, std::span<const Token> tokens) {
   Sequence& sequence = at(id);
   TROUPE_CHECK(sequence.length == 0 && sequence.page_ids.empty());
+  // What may throw comes first, so that the lists of pages stay alike; all of it will be needed.
+  sequence.tokens.reserve(tokens.size());
+  sequence.page_ids.reserve(pages_for(tokens.size()));
+  sequence.addresses.reserve(pages_for(tokens.size()));
   while (tokens.size() - sequence.length > page_tokens) {
     const auto page = tokens.subspan(sequence.length, page_tokens);
     const auto hit = index_.find(sequence.known, page);
@@ -117,7 +91,6 @@ std::size_t KvCache::reuse_prefix(SequenceId id, std::span<const Token> tokens) 
     // One that nobody holds is as good as free: others may have been promised it.
     const bool promised = promised_left(sequence) != 0;
     if (!promised && pages_[hit->page].sequences == 0 && pages_available() == 0) break;
-    // What may throw comes first.
     sequence.tokens.insert(sequence.tokens.end(), page.begin(), page.end());
     sequence.addresses.push_back(pages_[hit->page].memory.data());
     sequence.page_ids.push_back(hit->page);
@@ -131,7 +104,7 @@ std::size_t KvCache::reuse_prefix(SequenceId id, std::span<const Token> tokens) 
 
 void KvCache::remember(SequenceId id, std::span<const Token> tokens) {
   Sequence& sequence = at(id);
-  TROUPE_CHECK(!sequence.forked && sequence.tokens.size() + tokens.size() <= sequence.length);
+  TROUPE_CHECK(sequence.tokens.size() + tokens.size() <= sequence.length);
   std::size_t page = sequence.tokens.size() / page_tokens;
   sequence.tokens.insert(sequence.tokens.end(), tokens.begin(), tokens.end());
   for (; (page + 1) * page_tokens <= sequence.tokens.size(); ++page) {

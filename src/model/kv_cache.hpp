@@ -37,17 +37,13 @@ class KvCache {
   /// the pages are not there. The id must not be open.
   bool open(SequenceId id, std::size_t promised);
 
-  /// Starts a sequence with the first `tokens` positions of `parent`: full pages are shared, the rest copied.
-  /// False when the pages are not there. tokens ≤ the parent's length, tokens ≤ promised.
-  bool fork(SequenceId id, SequenceId parent, std::size_t tokens, std::size_t promised);
-
   /// Gives an empty sequence the pages that are known to hold the beginning of `tokens`, whole pages and
   /// never all of the tokens, since somebody wants the logits behind the last. Returns how many tokens it has
   /// now.
   std::size_t reuse_prefix(SequenceId id, std::span<const Token> tokens);
 
   /// Says which tokens the sequence's positions hold, going on where the last call (or reuse_prefix) ended:
-  /// from then on others may reuse the pages that they fill. The positions must be stored. Not for forks.
+  /// from then on others may reuse the pages that they fill. The positions must be stored.
   void remember(SequenceId id, std::span<const Token> tokens);
 
   /// Lets go of the sequence's pages. Unknown ids are ignored: closing is idempotent.
@@ -63,8 +59,8 @@ class KvCache {
   std::size_t pages_missing(SequenceId id, std::size_t count) const;
 
   /// Takes back what the sequence holds beyond its first `length` positions; of the pages that this frees
-  /// those within its promise stay promised to it. Neither what is remembered nor what is shared with others
-  /// can be taken back, since others may read it (checked).
+  /// those within its promise stay promised to it. What is remembered cannot be taken back, since others may
+  /// read it (checked).
   void truncate(SequenceId id, std::size_t length);
 
   /// The sequence's pages, in order; valid until the next call that is not const.
@@ -90,8 +86,7 @@ class KvCache {
     std::vector<std::uint32_t> page_ids;
     std::vector<std::byte*> addresses;  // of page_ids
     std::size_t length = 0;
-    std::size_t pages_promised = 0;  // those that it holds included
-    bool forked = false;
+    std::size_t pages_promised = 0;                 // those that it holds included
     std::vector<Token> tokens;                      // of the first positions, as far as they are known
     PrefixIndex::Serial known = PrefixIndex::root;  // the entry of the last page that `tokens` fills
   };

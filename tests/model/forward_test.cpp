@@ -66,7 +66,7 @@ struct Bench {
 
 }  // namespace
 
-TEST_CASE("logits have the same bits alone, batched, joined midway, chunked, forked and threaded",
+TEST_CASE("logits have the same bits alone, batched, joined midway, chunked, reused and threaded",
           "[model]") {
   const TensorType type = GENERATE(from_range(std::begin(test::all_types), std::end(test::all_types)));
   const KvType kv = GENERATE(KvType::f32, KvType::f16, KvType::q8_0);
@@ -156,18 +156,6 @@ TEST_CASE("logits have the same bits alone, batched, joined midway, chunked, for
       length += logits.size();
       bench.cache.truncate(8, length);
     }
-  }
-
-  SECTION("from another sequence's pages") {
-    Bench bench(model, 2, kv);
-    bench.step(7, std::span(tokens).first(90));
-    for (const std::size_t shared : {std::size_t{1}, std::size_t{31}, std::size_t{32}, std::size_t{70}}) {
-      REQUIRE(bench.cache.fork(100 + shared, 7, shared, 128));
-      CHECK(all_same(bench.step(100 + shared, std::span(tokens).subspan(shared)), shared));
-    }
-    bench.cache.close(7);
-    REQUIRE(bench.cache.fork(8, 170, 64, 128));
-    CHECK(all_same(bench.step(8, std::span(tokens).subspan(64)), 64));
   }
 }
 

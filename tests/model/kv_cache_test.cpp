@@ -1,7 +1,9 @@
 #include "model/kv_cache.hpp"
 
+#include <new>
 #include <numeric>
 
+#include "support/allocation_limit.hpp"
 #include "support/catch.hpp"
 
 using namespace troupe;
@@ -42,6 +44,26 @@ TEST_CASE("closing a sequence frees what it holds and what it was promised", "[m
   CHECK(cache.pages_available() == 8);
 }
 
+TEST_CASE("a page that there is no memory to note down is nobody's", "[model]") {
+  KvCache cache(small_config(), KvType::f32, 2048);
+  REQUIRE(cache.open(1, 0));
+  REQUIRE(cache.open(2, 0));
+  cache.append(1, 1024 * page_tokens);
+  cache.append(2, 100);
+  cache.close(2);
+  {
+    const test::AllocationLimit limit(4096);  // less than the numbers of 1025 pages
+    CHECK_THROWS_AS(cache.append(1, 1), std::bad_alloc);
+  }
+  CHECK(cache.pages_used() == 1024);
+  CHECK(cache.length(1) == 1024 * page_tokens);
+  cache.append(1, 1);
+  CHECK(cache.pages_used() == 1025);
+  CHECK(cache.pages(1).size() == 1025);
+  cache.close(1);
+  CHECK(cache.pages_available() == 2048);
+}
+
 TEST_CASE("a sequence takes what is available beyond its promise, and nothing that others were promised",
           "[model]") {
   KvCache cache(small_config(), KvType::f32, 5);
@@ -62,47 +84,6 @@ TEST_CASE("a sequence takes what is available beyond its promise, and nothing th
   CHECK(cache.pages_available() == 2);
   cache.close(1);
   CHECK(cache.pages_available() == 5);
-}
-
-TEST_CASE("a fork shares full pages and copies the one that it goes on writing", "[model]") {
-  KvCache cache(small_config(), KvType::f32, 8);
-  REQUIRE(cache.open(1, 96));
-  cache.append(1, 70);
-  REQUIRE(cache.fork(2, 1, 40, 96));
-  CHECK(cache.length(2) == 40);
-  CHECK(cache.pages(2)[0] == cache.pages(1)[0]);
-  CHECK(cache.pages(2)[1] != cache.pages(1)[1]);
-  CHECK(cache.pages_used() == 4);  // three of the parent, one copy
-  cache.close(1);
-  CHECK(cache.pages_used() == 2);  // the shared one stays
-  cache.append(2, 50);
-  CHECK(cache.pages_used() == 3);
-  cache.close(2);
-  CHECK(cache.pages_used() == 0);
-  CHECK(cache.pages_available() == 8);
-}
-
-TEST_CASE("many forks and closes in any order leave the cache empty", "[model]") {
-  KvCache cache(small_config(), KvType::f16, 64);
-  REQUIRE(cache.open(1, 100));
-  cache.append(1, 70);
-  for (SequenceId id = 2; id < 12; ++id) {
-    REQUIRE(cache.fork(id, id - 1, 70 - 3 * id, 110));
-    cache.append(id, 3 * id);
-  }
-  for (SequenceId id = 1; id < 12; ++id) cache.close(id * 7 % 11 + 1);
-  CHECK(cache.pages_used() == 0);
-  CHECK(cache.pages_available() == 64);
-}
-
-TEST_CASE("a fork that does not fit changes nothing", "[model]") {
-  KvCache cache(small_config(), KvType::f32, 4);
-  REQUIRE(cache.open(1, 64));
-  cache.append(1, 64);
-  CHECK_FALSE(cache.fork(2, 1, 64, 160));
-  CHECK_FALSE(cache.contains(2));
-  CHECK(cache.pages_available() == 2);
-  CHECK(cache.fork(2, 1, 64, 128));
 }
 
 namespace {

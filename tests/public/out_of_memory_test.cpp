@@ -2,8 +2,8 @@
 
 #include <boost/asio/bind_executor.hpp>
 
-#include "public/allocation_limit.hpp"
 #include "public/asio_program.hpp"
+#include "support/allocation_limit.hpp"
 
 using namespace troupe;
 using namespace troupe::test;

@@ -1,4 +1,4 @@
-#include "public/allocation_limit.hpp"
+#include "support/allocation_limit.hpp"
 
 #include <atomic>
 #include <cstdlib>
