@@ -79,32 +79,30 @@ Status append(const Tokenizer& tokenizer, const TextFile& file, std::span<const 
   return {};
 }
 
-/// One document is cut by characters, so that both parts are encoded as texts of their own.
+/// A document is cut by characters, so that both parts are encoded as texts of their own.
 std::size_t character_boundary(std::string_view text, std::size_t at) {
   while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
   return at;
 }
 
+/// The end of a file's documents is held back, cut between two of them. Only the last one, where all that is
+/// to be held back lies in it, is cut itself.
 Status append_split(const Tokenizer& tokenizer, const TextFile& file, double share, Corpus& corpus) {
   std::uint64_t bytes = 0;
   for (const auto document : file.documents) bytes += document.size();
   const auto kept = static_cast<std::uint64_t>(static_cast<double>(bytes) * (1 - share));
-  if (file.documents.size() == 1) {
-    const std::string_view all = file.documents[0];
-    const std::size_t cut = character_boundary(all, static_cast<std::size_t>(kept));
-    const std::string_view parts[] = {all.substr(0, cut), all.substr(cut)};
-    if (!parts[0].empty())
-      TROUPE_TRY_STATUS(append(tokenizer, file, std::span(parts).first(1), corpus.training));
-    if (!parts[1].empty())
-      TROUPE_TRY_STATUS(append(tokenizer, file, std::span(parts).last(1), corpus.validation));
-    return {};
-  }
-  std::size_t count = 0;
-  for (std::uint64_t sum = 0; count < file.documents.size() && sum < kept; ++count)
-    sum += file.documents[count].size();
   const std::span<const std::string_view> documents(file.documents);
+  std::size_t count = 0;
+  std::uint64_t sum = 0;
+  for (; count + 1 < documents.size() && sum < kept; ++count) sum += documents[count].size();
   TROUPE_TRY_STATUS(append(tokenizer, file, documents.first(count), corpus.training));
-  return append(tokenizer, file, documents.subspan(count), corpus.validation);
+  if (sum >= kept) return append(tokenizer, file, documents.subspan(count), corpus.validation);
+  const std::string_view last = documents.back();
+  const std::size_t cut = character_boundary(last, static_cast<std::size_t>(kept - sum));
+  const std::string_view parts[] = {last.substr(0, cut), last.substr(cut)};
+  TROUPE_TRY_STATUS(append(tokenizer, file, std::span(parts).first(1), corpus.training));
+  if (parts[1].empty()) return {};
+  return append(tokenizer, file, std::span(parts).last(1), corpus.validation);
 }
 
 std::uint64_t fingerprint(std::uint64_t hash, std::span<const Token> tokens) {  // FNV-1a over 32-bit units

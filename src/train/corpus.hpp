@@ -58,9 +58,9 @@ struct Corpus {
   std::uint64_t fingerprint = 0;  ///< of all tokens: two equal corpora have equal ones
 };
 
-/// Encodes the files. The last `validation_share` of each file is held back, cut between documents where
-/// there are several; with `validation_files` those are the validation text and nothing is cut. Errors:
-/// bad_argument when a text cannot be expressed.
+/// Encodes the files. The last `validation_share` of each file is held back, cut between documents but
+/// where the last one alone is more than that; with `validation_files` those are the validation text and
+/// nothing is cut. Errors: bad_argument when a text cannot be expressed.
 Result<Corpus> encode_corpus(const Tokenizer& tokenizer, std::span<const TextFile> files,
                              std::span<const TextFile> validation_files, double validation_share);
 

@@ -136,6 +136,25 @@ TEST_CASE("documents are cut at their marks and held back whole", "[train][corpu
   CHECK(other->fingerprint != corpus->fingerprint);
 }
 
+TEST_CASE("a last document that is larger than what is to be held back is cut", "[train][corpus]") {
+  const TemporaryFolder folder;
+  std::string last(1000, 'b');
+  last[899] = 'a';
+  const std::filesystem::path paths[] = {folder.file("text.txt", "aa" + std::string(document_mark) + last)};
+  const auto files = read_texts(paths);
+  REQUIRE(files);
+  Checkpoint words;
+  words.metadata = *learn_vocabulary({}, *files, {});
+  const auto tokenizer = load_tokenizer(words);
+  REQUIRE(tokenizer);
+  const auto corpus = encode_corpus(**tokenizer, *files, {}, 0.1);
+  REQUIRE(corpus);
+  CHECK(corpus->training.bytes == 901);
+  REQUIRE(corpus->validation.bytes == 101);
+  CHECK(corpus->training.tokens.size() == 2 + 901 + 1);  // marks: one before each document, one at the end
+  CHECK(corpus->validation.tokens[1] == 0);              // the other a
+}
+
 TEST_CASE("windows are drawn by seed and number alone, from the whole text", "[train][corpus]") {
   TokenText text;
   for (Token i = 0; i < 20; ++i) text.tokens.push_back(i);
