@@ -123,7 +123,7 @@ void Forward::attend(const StepBatch& batch, std::size_t layer) {
   attended_.resize(rows_ * config_.q_width());
   attention_rows_.resize(rows_);
 
-  multiply_input(weights.attention_norm,
+  multiply_input(weights.attention_norm, Outputs::taken,
                  {{weights.query, q_.data()}, {weights.key, k_.data()}, {weights.value, v_.data()}});
   each_row(rows_, config_.q_width() + 2 * config_.kv_width(),
            [&](std::size_t r) { place_row(batch.rows[r], r, layer); });
@@ -187,12 +187,13 @@ void Forward::feed_forward(const LayerWeights& layer) {
   const FeedForwardKind kind = config_.architecture.feed_forward;
   const bool gated = is_gated(kind);
   const Norm& norm = layer.ffn_norm.present() ? layer.ffn_norm : layer.attention_norm;
+  const Outputs attended = config_.parallel ? Outputs::left : Outputs::taken;
   up_.resize(rows_ * width);
   if (gated) {
     gate_.resize(rows_ * width);
-    multiply_input(norm, {{layer.ffn_up, up_.data()}, {layer.ffn_gate, gate_.data()}});
+    multiply_input(norm, attended, {{layer.ffn_up, up_.data()}, {layer.ffn_gate, gate_.data()}});
   } else {
-    multiply_input(norm, {{layer.ffn_up, up_.data()}});
+    multiply_input(norm, attended, {{layer.ffn_up, up_.data()}});
   }
   float* hidden = gated ? gate_.data() : up_.data();
   activations_.make(hidden, rows_, width, reads_int8(layer.ffn_down.weight), pool_, [&](std::size_t r) {
@@ -210,15 +211,14 @@ void Forward::feed_forward(const LayerWeights& layer) {
 
 /// Products with a block's input: norm(x), or x where there is no norm in front. The input's rows are made
 /// one by one, each from the output of the block before to the form that the weights want.
-void Forward::multiply_input(const Norm& norm, std::initializer_list<LinearTarget> targets) {
+void Forward::multiply_input(const Norm& norm, Outputs outputs, std::initializer_list<LinearTarget> targets) {
   const bool int8 = std::any_of(targets.begin(), targets.end(),
                                 [](const LinearTarget& target) { return reads_int8(target.linear.weight); });
-  const bool waits = config_.parallel && outputs_count_ == 1;  // attention's output, beside feed-forward
   activations_.make((norm.present() ? h_ : x_).data(), rows_, config_.width, int8, pool_, [&](std::size_t r) {
-    if (!waits) take_outputs(r);
+    if (outputs == Outputs::taken) take_outputs(r);
     if (norm.present()) normalise(x_.data() + r * config_.width, norm, h_.data() + r * config_.width);
   });
-  if (!waits) outputs_count_ = 0;
+  if (outputs == Outputs::taken) outputs_count_ = 0;
   multiply(targets);
 }
 

@@ -52,7 +52,9 @@ class Forward {
     const Linear& linear;
     float* y;
   };
-  void multiply_input(const Norm& norm, std::initializer_list<LinearTarget> targets);
+  /// Whether a block sees what the one before it has put out.
+  enum class Outputs { taken, left };
+  void multiply_input(const Norm& norm, Outputs outputs, std::initializer_list<LinearTarget> targets);
   void multiply_output(const Linear& linear, const Norm& post_norm, AlignedBuffer<float>& out);
   void multiply(std::initializer_list<LinearTarget> targets);
   void take_outputs(std::size_t r);
