@@ -20,15 +20,15 @@ void Accounts::assigned(Flight& flight, TimePoint now) {
   counters_->queue_time.record(seconds_between(flight.submitted, now));
 }
 
-void Accounts::token(Flight& flight, TimePoint now) {
+void Accounts::token(Flight& flight, TimePoint made) {
   bump(counters_->completion_tokens);
   if (!flight.first_token) {
-    flight.first_token = now;
-    counters_->time_to_first_token.record(seconds_between(flight.submitted, now));
+    flight.first_token = made;
+    counters_->time_to_first_token.record(seconds_between(flight.submitted, made));
   } else {
-    counters_->inter_token_latency.record(seconds_between(*flight.last_token, now));
+    counters_->inter_token_latency.record(seconds_between(*flight.last_token, made));
   }
-  flight.last_token = now;
+  flight.last_token = made;
 }
 
 void Accounts::failed(const Error& error) {

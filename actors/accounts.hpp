@@ -19,7 +19,7 @@ class Accounts {
   void admitted(const Flight& flight);
   /// A generator takes it: the first one, or another after a fault or when it had to make way.
   void assigned(Flight& flight, TimePoint now);
-  void token(Flight& flight, TimePoint now);
+  void token(Flight& flight, TimePoint made);
   /// The reader, for whom the generator had stopped, goes on.
   void reader_back(Flight& flight, TimePoint now) { flight.last_token = now; }
   void preempted() { bump(counters_->preemptions); }

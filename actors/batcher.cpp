@@ -373,7 +373,7 @@ BatcherActor::behavior_type batcher(BatcherState::Self self, const BatcherConfig
 
 BatcherActor spawn_batcher(caf::actor_system& system, const BatcherConfig& config) {
   if (!config.detached) return system.spawn(batcher, config);
-  require_thread();
+  require_threads(1);
   return system.spawn<caf::detached>(batcher, config);
 }
 

@@ -63,7 +63,7 @@ Encoded encode(const Encode& job) {
 }
 
 EncoderActor spawn_encoder(caf::actor_system& system) {
-  require_thread();
+  require_threads(1);
   return system.spawn<caf::detached>([](EncoderActor::pointer) -> EncoderActor::behavior_type {
     return {[](const Encode& job) { return encode(job); }};
   });

@@ -155,8 +155,8 @@ class GeneratorState {
   void park() { self_->send(run_->job.batcher, Park{run_->job.sequence, run_->length}); }
 
   void emit(TokenEvent event) {
-    self_->send(run_->router,
-                Emission{run_->job.request, run_->job.epoch, std::move(event), run_->cached_tokens});
+    self_->send(run_->router, Emission{run_->job.request, run_->job.epoch, std::move(event),
+                                       self_->clock().now(), run_->cached_tokens});
   }
 
   void end(FinishReason reason, std::string tail) {

@@ -64,6 +64,7 @@ struct Emission {
   RequestId request = 0;
   std::uint32_t epoch = 0;
   TokenEvent event;
+  TimePoint made;                   ///< when the event was; it may lie in mailboxes for a while
   std::uint32_t cached_tokens = 0;  ///< see LogitsRows
 };
 

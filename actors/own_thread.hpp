@@ -1,16 +1,16 @@
 #pragma once
-// Before an actor gets a thread of its own.
+// Before CAF starts threads.
 
-#include <thread>
+#include <cstddef>
 
 namespace troupe {
 
-/// To be called right before system.spawn<caf::detached>(). Throws std::system_error when the system gives no
-/// thread. CAF counts a detached actor before it asks for its thread, and does not take that back: whoever
-/// waits for all actors to end would wait for ever. Here a refusal costs nothing; that it comes between the
-/// two is left to chance.
-inline void require_thread() {
-  std::thread([] {}).join();
-}
+/// Has the system give `count` threads at once, which end. Throws std::system_error when it does not.
+///
+/// To be called right before CAF is to start as many: it does not get over a refusal. An actor system that is
+/// half started destroys what its threads wait for; and a detached actor is counted before its thread is
+/// asked for, so that whoever waits for all actors to end would wait for ever. Here a refusal costs nothing;
+/// that it comes between the two is left to chance.
+void require_threads(std::size_t count);
 
 }  // namespace troupe

@@ -119,7 +119,7 @@ class RouterState {
       flight->tail_delivered = true;
     } else {
       TROUPE_CHECK(m.event.index == flight->emitted.size());
-      accounts_->token(*flight, now());
+      accounts_->token(*flight, m.made);
       flights_->served_token(*flight);
       flight->emitted.push_back(m.event.token);
       placement_->got_token(flight->berth, flights_->tokens_left(*flight));

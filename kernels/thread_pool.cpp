@@ -4,6 +4,9 @@
 #include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <new>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -127,10 +130,15 @@ ThreadPool::ThreadPool(unsigned threads) : state_(std::make_shared<State>()) {
   try {
     for (unsigned worker = 1; worker < threads; ++worker)
       state_->workers.emplace_back([state = state_, worker] { state->work(worker); });
-  } catch (...) {
-    // The system gives no more threads: those that run must end before the exception leaves.
-    state_->stop();
+  } catch (const std::bad_alloc&) {
+    state_->stop();  // those that run must end before the exception leaves
     throw;
+  } catch (const std::system_error& error) {
+    const std::size_t started = state_->workers.size() + 1;
+    state_->stop();
+    throw std::system_error(error.code(), "the system gives no more than " + std::to_string(started) +
+                                              " of " + std::to_string(threads) +
+                                              " kernel threads; ask for fewer");
   }
 }
 

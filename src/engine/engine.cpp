@@ -11,6 +11,7 @@
 #include "actors/encode.hpp"
 #include "actors/event_sink.hpp"
 #include "actors/gate.hpp"
+#include "actors/own_thread.hpp"
 #include "base/guard.hpp"
 #include "base/log.hpp"
 #include "base/try.hpp"
@@ -26,13 +27,19 @@ namespace {
 /// Reads and checks by CAF of files and arguments are for programs that own their process: none here.
 class SystemConfig : public caf::actor_system_config {
  public:
-  explicit SystemConfig(unsigned threads) {
+  explicit SystemConfig(const EngineOptions& options) {
     // Work sharing sleeps when idle; CAF's default, work stealing, polls.
     set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::max<std::size_t>(2, threads));
+    set("scheduler.max-threads", workers(options));
     // So that no actor keeps a worker while others wait.
     set("scheduler.max-throughput", std::size_t{16});
   }
+
+  /// Of the system and its detached actors: workers, a clock, what prints, the encoder, the batchers.
+  static std::size_t threads(const EngineOptions& options) { return workers(options) + 3 + options.replicas; }
+
+ private:
+  static std::size_t workers(const EngineOptions& options) { return std::max(2U, options.threads); }
 };
 
 /// An actor system cannot end before its actors, so one with an actor that hangs is kept until the process
@@ -62,7 +69,7 @@ struct Engine::Impl final : StreamHost {
         model(company.model),
         options(company.resolved.options),
         gate(company.gate),
-        config(options.threads),
+        config(options),
         system(config),
         sink(spawn_event_sink(system)),
         router(spawn_company(system, company, false)) {
@@ -210,6 +217,7 @@ Result<std::unique_ptr<Engine>> Engine::start(std::shared_ptr<const Model> model
                                               const EngineOptions& options) {
   TROUPE_TRY(Company company, make_company(std::move(model), options));
   return guarded("starting the engine", [&]() -> Result<std::unique_ptr<Engine>> {
+    require_threads(SystemConfig::threads(company.resolved.options));
     return std::unique_ptr<Engine>(new Engine(std::make_shared<Impl>(std::move(company))));
   });
 }

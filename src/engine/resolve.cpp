@@ -28,6 +28,8 @@ Status check_ranges(const EngineOptions& o) {
                              static_cast<std::uint64_t>(Routing::prefix_affinity)));
   TROUPE_TRY_STATUS(in_range("pool_shape", static_cast<std::uint64_t>(o.pool_shape), 0,
                              static_cast<std::uint64_t>(PoolShape::per_request)));
+  TROUPE_TRY_STATUS(in_range("kv_precision", static_cast<std::uint64_t>(o.kv_precision), 0,
+                             static_cast<std::uint64_t>(KvPrecision::q8_0)));
   TROUPE_TRY_STATUS(in_range("context_tokens", o.context_tokens, 0, 1U << 24));
   TROUPE_TRY_STATUS(in_range("pool_max", o.pool_max, 1, 4096));
   TROUPE_TRY_STATUS(in_range("queue_requests_max", o.queue_requests_max, 1, 1U << 24));

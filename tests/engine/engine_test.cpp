@@ -291,6 +291,7 @@ TEST_CASE("engine options out of range are refused by name", "[engine]") {
   CHECK(message([](auto& o) { o.threads = 100'000; }).find("threads") == 0);
   CHECK(message([](auto& o) { o.routing = Routing{7}; }).find("routing is 7") == 0);
   CHECK(message([](auto& o) { o.pool_shape = PoolShape{3}; }).find("pool_shape is 3") == 0);
+  CHECK(message([](auto& o) { o.kv_precision = KvPrecision{9}; }).find("kv_precision is 9") == 0);
   CHECK(message([](auto& o) { o.replicas = 0; }).find("replicas") == 0);
   CHECK(message([](auto& o) { o.threads = 2, o.replicas = 3; }).find("replicas is 3, but threads is 2") == 0);
   CHECK(message([](auto& o) { o.kv_bytes_max = 10; }).find("KV cache") != std::string::npos);

@@ -10,6 +10,7 @@
 #include "engine/company_load.hpp"
 #include "support/catch.hpp"
 #include "support/toy_model.hpp"
+#include "troupe/engine.hpp"
 
 using namespace troupe;
 using namespace std::chrono_literals;
@@ -37,6 +38,22 @@ class NoThreads {
 };
 
 }  // namespace
+
+TEST_CASE("an engine that gets no threads is refused, and its process goes on", "[engine]") {
+  const auto model = test::toy_model();
+  for (const std::uint32_t threads : {1, 2}) {
+    EngineOptions options;
+    options.threads = threads;
+    {
+      const NoThreads none;
+      const auto refused = Engine::start(model, options);
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().code == Errc::io);
+      CHECK(refused.error().message.find("fewer") != std::string::npos);
+    }
+    CHECK(Engine::start(model, options));
+  }
+}
 
 TEST_CASE("a batcher that gets no thread is started later, and the company ends as ever", "[engine]") {
   EngineOptions options;
