@@ -33,7 +33,9 @@
 namespace troupe {
 
 /// A running answer, read at the reader's own pace: at most EngineOptions::stream_window_tokens wait here,
-/// then the generator pauses. Destroying an unfinished stream cancels it.
+/// then the generator pauses. A paused one keeps its place in the pool: whoever leaves a stream unread and
+/// waits for another answer may wait until EngineOptions::reader_stall_ms_max ends the stream. Destroying an
+/// unfinished stream cancels it.
 class Stream {
  public:
   Stream(Stream&&) noexcept;
