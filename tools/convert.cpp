@@ -16,6 +16,7 @@
 #include "tools/cli_options.hpp"
 #include "tools/open_model.hpp"
 #include "tools/progress_bar.hpp"
+#include "tools/same_file.hpp"
 #include "tools/signals.hpp"
 #include "tools/terminal.hpp"
 #include "tools/text_layout.hpp"
@@ -100,8 +101,7 @@ void declare(CommandLine& command_line, ConvertFlags& flags) {
 
 /// Errors: bad_argument where OUT is `input`.
 Status check_apart(const fs::path& input, const std::string& out) {
-  std::error_code ignored;  // what cannot be examined is not the same file, or fails when it is opened
-  if (!fs::equivalent(input, out, ignored)) return {};
+  if (!same_file(input, out)) return {};
   return Error{Errc::bad_argument, "OUT '" + out + "' is the same file as '" + input.native() +
                                        "', which must not be overwritten"};
 }

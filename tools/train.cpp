@@ -10,6 +10,7 @@
 #include "tools/number_text.hpp"
 #include "tools/open_model.hpp"
 #include "tools/progress_bar.hpp"
+#include "tools/same_file.hpp"
 #include "tools/signals.hpp"
 #include "tools/terminal.hpp"
 #include "tools/text_layout.hpp"
@@ -249,6 +250,31 @@ Status check_usage(const TrainOptions& o) {
   return {};
 }
 
+/// Whether the run would write over its own text, or over another of its files.
+Status check_files(const TrainOptions& o, bool curve_given) {
+  struct File {
+    std::string option;  // by which it came
+    std::filesystem::path path;
+  };
+  if (o.out.extension() != ".gguf")
+    return Error{Errc::bad_argument, "--out is '" + o.out.native() + "'; it must end in .gguf"};
+  std::vector<File> taken;  // what must not be overwritten
+  for (const auto& path : o.data) taken.push_back({"--data", path});
+  for (const auto& path : o.validation) taken.push_back({"--validation", path});
+  const std::string curve = curve_given ? "--curve" : "the loss curve (see --curve)";
+  for (const File& output : {File{"--out", o.out}, File{"the state of --out", train::state_path(o.out)},
+                             File{"--log", o.log}, File{curve, o.curve}}) {
+    for (const File& file : taken) {
+      if (!same_file(file.path, output.path)) continue;
+      return Error{Errc::bad_argument, output.option + " is '" + output.path.native() +
+                                           "', which is the same file as " + file.option + ", '" +
+                                           file.path.native() + "'; give each a file of its own"};
+    }
+    taken.push_back(output);
+  }
+  return {};
+}
+
 std::string duration(double seconds) {
   const auto whole = static_cast<long long>(seconds + 0.5);
   if (whole < 60) return std::to_string(whole) + " s";
@@ -310,6 +336,10 @@ int run_train(const Arguments& arguments) {
   if (!flags.bench && flags.out.empty()) return line.usage_error("give --out MODEL.gguf");
   if (const Status status = check_usage(flags.options); !status)
     return line.usage_error(status.error().message);
+  if (!flags.bench) {
+    if (const Status status = check_files(flags.options, !flags.curve.empty()); !status)
+      return line.usage_error(status.error().message);
+  }
   install_signal_handlers(InterruptUse::once);
   ThreadPool pool(flags.threads);
   return flags.bench ? bench_training(flags.options, pool) : train_model(flags, pool);

@@ -106,8 +106,9 @@ class Train(unittest.TestCase):
     def test_places_that_cannot_be_written_are_named(self):
         self.out = self.path("missing/model.gguf")
         self.assertIn("missing/model.gguf", self.refused(1, *self.arguments()))
-        self.out = self.folder.name
-        self.assertIn(self.folder.name, self.refused(1, *self.arguments()))
+        self.out = self.path("folder.gguf")
+        os.mkdir(self.out)
+        self.assertIn("folder.gguf", self.refused(1, *self.arguments()))
         self.out = self.path("model.gguf")
         done = run(*self.arguments("--log", self.path("none/log.csv")))
         self.assertEqual(done.returncode, 1)
@@ -115,6 +116,38 @@ class Train(unittest.TestCase):
         self.assertFalse(os.path.exists(self.out))
         self.assertIn("none/loss.svg", self.refused(1, *self.arguments("--curve", self.path("none/loss.svg"))))
         self.assertIn("model.gguf.state", self.refused(1, *self.arguments("--resume")))
+
+    def test_no_file_of_a_run_is_written_over_another(self):
+        held_out = self.file("held-out.txt", TEXT)
+        os.symlink(self.text, self.path("link.csv"))
+        os.link(held_out, self.path("hard.csv"))
+        cases = [("--log", self.text, "--data"), ("--log", self.path("./text.txt"), "--data"),
+                 ("--log", self.path("link.csv"), "--data"), ("--log", held_out, "--validation"),
+                 ("--log", self.path("hard.csv"), "--validation"), ("--curve", held_out, "--validation"),
+                 ("--log", self.out, "--out"), ("--curve", self.out, "--out"),
+                 ("--log", self.out + ".state", "the state of --out"),
+                 ("--curve", self.out + ".state", "the state of --out"), ("--log", self.path("model.svg"), "--curve")]
+        for option, value, other in cases:
+            said = self.refused(2, *self.arguments("--validation", held_out, option, value))
+            for part in (option, repr(value), other, "a file of its own"):
+                self.assertIn(part, said)
+        both = ("--log", self.path("x"), "--curve", self.path("x"))
+        self.assertIn("--curve is", self.refused(2, *self.arguments(*both)))
+        self.out = self.path("text.gguf")
+        os.link(self.text, self.out)
+        self.assertIn("--out is", self.refused(2, *self.arguments()))
+        os.remove(self.out)
+        os.link(self.text, self.out + ".state")
+        self.assertIn("the state of --out is", self.refused(2, *self.arguments()))
+        for path in (self.text, held_out):
+            self.assertEqual(Path(path).read_text(encoding="utf-8"), TEXT)
+        self.assertEqual(sorted(os.listdir(self.folder.name)),
+                         ["hard.csv", "held-out.txt", "link.csv", "text.gguf.state", "text.txt"])
+
+    def test_a_model_of_another_extension_is_refused(self):
+        self.out = self.path("m7")
+        self.assertIn("m7'; it must end in .gguf", self.refused(2, *self.arguments("--steps", "5")))
+        self.assertEqual(os.listdir(self.folder.name), ["text.txt"])
 
     def test_a_run_leaves_a_model_a_state_a_log_and_a_curve(self):
         for style in ("llama", "gpt2"):
