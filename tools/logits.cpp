@@ -11,6 +11,7 @@
 #include "tools/json_text.hpp"
 #include "tools/number_text.hpp"
 #include "tools/open_model.hpp"
+#include "tools/progress_bar.hpp"
 #include "tools/signals.hpp"
 #include "tools/terminal.hpp"
 
@@ -99,7 +100,13 @@ int run_logits(const Arguments& arguments) {
       !status) {
     return report(status.error());
   }
-  const auto logits = evaluate_logits(**model, *flags.tokens, flags.all, flags.engine.options);
+  ProgressBar bar("evaluating the prompt");
+  const auto logits =
+      evaluate_logits(**model, *flags.tokens, flags.all, flags.engine.options, [&](double share) {
+        bar.show(share);
+        return !stop_requested();
+      });
+  bar.wipe();
   if (!logits) return report(logits.error());
   return print_logits(flags, *flags.tokens, *logits);
 }

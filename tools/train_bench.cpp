@@ -8,6 +8,7 @@
 #include "kernels/ceilings.hpp"
 #include "kernels/targets.hpp"
 #include "tools/open_model.hpp"
+#include "tools/signals.hpp"
 #include "tools/subcommand.hpp"
 #include "tools/terminal.hpp"
 #include "tools/text_layout.hpp"
@@ -33,6 +34,7 @@ int bench_training(const train::TrainOptions& options, ThreadPool& pool) {
                                  options.batch_windows, shape.context};
 
   const double peak = 2 * measure_f32_gmac_s(pool);
+  if (stop_requested()) return stop_exit_status();
   constexpr int steps = 8;
   double best = 0, seconds = 0;
   for (int step = 0; step < steps + 1; ++step) {
@@ -43,6 +45,7 @@ int bench_training(const train::TrainOptions& options, ThreadPool& pool) {
     optimizer.update(parameters.data(), gradients.data(), static_cast<std::uint64_t>(step),
                      options.schedule.rate);
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    if (stop_requested()) return stop_exit_status();
     if (step == 0) continue;  // touches the memory for the first time
     seconds += taken.count();
     best = std::max(best, static_cast<double>(rows) / taken.count());

@@ -7,7 +7,8 @@
 namespace troupe::tools {
 
 /// Runs some steps on made-up tokens, prints tokens/s, the rate of arithmetic and its share of the machine's
-/// measured f32 peak to standard output. Returns the exit status.
+/// measured f32 peak to standard output. Ends after the step in which a signal asks for it,
+/// and prints nothing then. Returns the exit status.
 int bench_training(const train::TrainOptions& options, ThreadPool& pool);
 
 }  // namespace troupe::tools

@@ -59,8 +59,8 @@ Status check(const Model& model, std::span<const Token> tokens, const EngineOpti
   return {};
 }
 
-Logits run(const ModelParts& parts, std::span<const Token> tokens, bool all, KvType kv_type,
-           const EngineOptions& options) {
+Result<Logits> run(const ModelParts& parts, std::span<const Token> tokens, bool all, KvType kv_type,
+                   const EngineOptions& options, const std::function<bool(double)>& progress) {
   ThreadPool pool(options.threads);
   const std::size_t context =
       options.context_tokens != 0 ? options.context_tokens : rounded_context(tokens.size());
@@ -73,7 +73,8 @@ Logits run(const ModelParts& parts, std::span<const Token> tokens, bool all, KvT
   const std::size_t step = std::max<std::size_t>(1, options.step_tokens_max);
   for (std::size_t begin = 0; begin < tokens.size(); begin += step) {
     StepBatch batch;
-    for (std::size_t i = begin; i < std::min(begin + step, tokens.size()); ++i) {
+    const std::size_t end = std::min(begin + step, tokens.size());
+    for (std::size_t i = begin; i < end; ++i) {
       const bool wanted = all || i + 1 == tokens.size();
       batch.rows.push_back({sequence, static_cast<std::uint32_t>(i), tokens[i], wanted});
     }
@@ -82,6 +83,8 @@ Logits run(const ModelParts& parts, std::span<const Token> tokens, bool all, KvT
       const auto row = logits.row(i);
       result.emplace_back(row.begin(), row.end());
     }
+    if (progress && !progress(static_cast<double>(end) / static_cast<double>(tokens.size())))
+      return Error{Errc::cancelled, "evaluating the prompt was cancelled"};
   }
   return result;
 }
@@ -89,11 +92,12 @@ Logits run(const ModelParts& parts, std::span<const Token> tokens, bool all, KvT
 }  // namespace
 
 Result<Logits> evaluate_logits(const Model& model, std::span<const Token> tokens, bool all,
-                               const EngineOptions& options) {
+                               const EngineOptions& options, const std::function<bool(double)>& progress) {
   TROUPE_TRY_STATUS(check(model, tokens, options));
   const KvType kv_type = kv_type_of(resolve_kv_precision(model, options.kv_precision));
-  return guarded("evaluating " + std::to_string(tokens.size()) + " tokens",
-                 [&]() -> Result<Logits> { return run(model.parts(), tokens, all, kv_type, options); });
+  return guarded("evaluating " + std::to_string(tokens.size()) + " tokens", [&]() -> Result<Logits> {
+    return run(model.parts(), tokens, all, kv_type, options, progress);
+  });
 }
 
 }  // namespace troupe

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -30,9 +31,11 @@ constexpr std::size_t rounded_context(std::size_t tokens) {
 using Logits = std::vector<std::vector<float>>;
 
 /// Logits without actors: runs `tokens` as one sequence, in steps of options.step_tokens_max, and returns the
-/// last position's row, or with `all` one row per token; f32 [vocab] each. Errors: bad_argument (a token out
-/// of range, none at all), context_exceeded, too_large (out of memory), io (no threads).
+/// last position's row, or with `all` one row per token; f32 [vocab] each. progress(share) is called after
+/// each step; false gives up. Errors: bad_argument (a token out of range, none at all), context_exceeded,
+/// cancelled, too_large (out of memory), io (no threads).
 Result<Logits> evaluate_logits(const Model& model, std::span<const Token> tokens, bool all,
-                               const EngineOptions& options = {});
+                               const EngineOptions& options = {},
+                               const std::function<bool(double)>& progress = {});
 
 }  // namespace troupe

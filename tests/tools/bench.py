@@ -9,19 +9,10 @@ import tempfile
 import time
 import unittest
 import xml.etree.ElementTree
-from pathlib import Path
 
-from program import LIMIT_S, TROUPE, environment, main, run
+from program import LIMIT_S, TROUPE, cpu_seconds, environment, main, run
 
 SPREAD = {"min", "mean", "p50", "p95", "p99", "max"}
-
-
-def cpu_seconds(pid):
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def bench(*arguments):

@@ -10,7 +10,7 @@ import tempfile
 import time
 import unittest
 
-from program import MODEL, SHARED, STORIES, TROUPE, main, needs_model, run
+from program import MODEL, SHARED, STORIES, TROUPE, ended_when_asked, main, needs_model, run
 
 HAS_CHAT = os.environ.get("TROUPE_CHAT") != "0"  # the build found libedit
 SUBCOMMANDS = (*(["chat"] if HAS_CHAT else []), "generate", "tokenize", "inspect", "convert", "logits", "perplexity", "bench",
@@ -298,6 +298,13 @@ class Inspect(unittest.TestCase):
             short = run("perplexity", MODEL, file.name, "--context", "60000")
             self.assertEqual((short.returncode, short.stdout), (1, b""))
             self.assertIn(b"less than a window of 60000", short.stderr)
+
+    def test_a_long_prompt_of_logits_can_be_interrupted(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Some 10^9 products of a query and a key: longer than the test may wait.
+            process = subprocess.Popen([TROUPE, "logits", MODEL, "--tokens", ",".join("9" * 60000), "--context",
+                                        "60000", "--threads", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            ended_when_asked(self, process, number)
 
     def test_json_is_one_object(self):
         done = run("inspect", MODEL, "--tensors", "--json")

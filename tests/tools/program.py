@@ -42,6 +42,30 @@ def run(*arguments, stdin=b"", **options):
     return subprocess.run([TROUPE, *arguments], stderr=subprocess.PIPE, timeout=LIMIT_S, env=environment(), **options)
 
 
+def cpu_seconds(pid):
+    """That the process has used."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def ended_when_asked(test, process, number):
+    """Checks that a signal ends what has computed for a while, that nothing is on its standard output, and that the
+    status says so."""
+    try:
+        while process.poll() is None and cpu_seconds(process.pid) < 0.5:
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=LIMIT_S)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    test.assertEqual((process.returncode, out, err), (128 + number, b"", b""))
+
+
 class Terminal:
     """The program on a pseudo-terminal of its own, with its session and state folder."""
 

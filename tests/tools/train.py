@@ -11,7 +11,7 @@ import unittest
 import xml.dom.minidom
 from pathlib import Path
 
-from program import LIMIT_S, TROUPE, environment, main, run
+from program import LIMIT_S, TROUPE, ended_when_asked, environment, main, run
 
 TEXT = "".join(f"{i}. The hen lost {i * i % 97} eggs in May, and the fox found {i * 5 % 13}.\n" for i in range(60))
 TINY = ("--layers", "1", "--width", "32", "--heads", "2", "--ffn", "48", "--context", "16", "--batch", "2",
@@ -207,6 +207,13 @@ class Train(unittest.TestCase):
 
     def test_a_request_to_end_saves_and_resume_goes_on(self):
         self.stop_and_resume(signal.SIGTERM)
+
+    def test_measuring_ends_when_asked_to(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # A step takes seconds; nine make the measurement.
+            process = subprocess.Popen([TROUPE, "train", "--bench", "--size", "small", "--batch", "24", "--threads", "1"],
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+            ended_when_asked(self, process, number)
 
 
 if __name__ == "__main__":
