@@ -156,8 +156,9 @@ Status convert(const ConvertFlags& flags) {
     bar.wipe();
     for (const std::string& note : kept) complain(note);
   }
-  TROUPE_TRY_STATUS(flags.to_smnd() ? write_smnd(*flags.out, checkpoint)
-                                    : write_gguf(*flags.out, checkpoint.metadata, checkpoint.tensors));
+  TROUPE_TRY_STATUS(flags.to_smnd()
+                        ? write_smnd(*flags.out, checkpoint, stop_requested)
+                        : write_gguf(*flags.out, checkpoint.metadata, checkpoint.tensors, stop_requested));
   std::error_code ignored;
   const auto bytes = fs::file_size(*flags.out, ignored);
   say(*flags.out + ": " + std::to_string(bytes) + " bytes, " + types_text(checkpoint) + "\n");

@@ -14,6 +14,7 @@
 #include "base/try.hpp"
 #include "base/utf8.hpp"
 #include "formats/gguf_layout.hpp"
+#include "formats/stoppable_write.hpp"
 
 namespace troupe {
 namespace {
@@ -194,7 +195,7 @@ Result<Buffer> head(const Metadata& metadata, std::span<const TensorView> tensor
 }  // namespace
 
 Status write_gguf(const std::filesystem::path& path, const Metadata& metadata,
-                  std::span<const TensorView> tensors) {
+                  std::span<const TensorView> tensors, const std::function<bool()>& stop) {
   TROUPE_TRY(const std::uint64_t alignment, alignment_of(metadata));
   TROUPE_TRY(Buffer begin, head(metadata, tensors, alignment));
   TROUPE_TRY(AtomicFile file, AtomicFile::create(path));
@@ -202,10 +203,11 @@ Status write_gguf(const std::filesystem::path& path, const Metadata& metadata,
   const std::vector<std::byte> zeros(static_cast<std::size_t>(alignment));
   for (const TensorView& tensor : tensors) {
     const std::uint64_t size = tensor.data.size();
-    TROUPE_TRY_STATUS(file.write(tensor.data));
+    TROUPE_TRY_STATUS(write_unless_stopped(file, tensor.data, stop));
     TROUPE_TRY_STATUS(
         file.write(std::span(zeros).first(static_cast<std::size_t>(gguf::align_up(size, alignment) - size))));
   }
+  TROUPE_TRY_STATUS(unless_stopped(stop));
   return file.commit();
 }
 

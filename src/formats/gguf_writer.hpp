@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -21,11 +22,12 @@ namespace troupe {
 /// A file that holds u8 or u16 values, f64 values or boolean arrays thus does not come back with the same
 /// types.
 ///
-/// The file appears whole or not at all (base/atomic_file.hpp). Errors: io; bad_argument for an empty or
+/// The file appears whole or not at all (base/atomic_file.hpp). stop() is asked every few MiB; true gives up.
+/// Errors: io; cancelled; bad_argument for an empty or
 /// oversized key or name, a tensor name that occurs twice, an alignment, type or shape that the format does
 /// not allow, and data whose size is not that of the shape.
 Status write_gguf(const std::filesystem::path& path, const Metadata& metadata,
-                  std::span<const TensorView> tensors);
+                  std::span<const TensorView> tensors, const std::function<bool()>& stop = {});
 
 /// The same file in memory.
 Result<std::vector<std::byte>> gguf_image(const Metadata& metadata, std::span<const TensorView> tensors);

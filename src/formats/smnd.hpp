@@ -39,6 +39,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -73,11 +74,13 @@ Result<Checkpoint> read_smnd(std::span<const std::byte> file, std::string_view n
 /// metadata text that the checkpoint was read with is kept as it was if it still says the same. A model whose
 /// output is tied to the embedding is written with the embedding twice, which computes the same.
 ///
-/// The file appears whole or not at all. Errors: io; unsupported for what the format cannot express, naming
+/// The file appears whole or not at all. stop() is asked every few MiB; true gives up. Errors: io; cancelled;
+/// unsupported for what the format cannot express, naming
 /// it: another architecture or normalisation constant, a tensor of another type or without a place, metadata
 /// beyond 1 MiB, a token that is no UTF-8; bad_file for missing tensors or keys and values that are not
 /// finite.
-Status write_smnd(const std::filesystem::path& path, const Checkpoint& checkpoint);
+Status write_smnd(const std::filesystem::path& path, const Checkpoint& checkpoint,
+                  const std::function<bool()>& stop = {});
 
 /// The same file in memory.
 Result<std::vector<std::byte>> smnd_image(const Checkpoint& checkpoint);

@@ -13,6 +13,7 @@
 #include "formats/finite.hpp"
 #include "formats/smnd.hpp"
 #include "formats/smnd_metadata.hpp"
+#include "formats/stoppable_write.hpp"
 
 namespace troupe {
 namespace {
@@ -158,11 +159,13 @@ Status for_each_piece(const Image& image, Write write) {
 
 }  // namespace
 
-Status write_smnd(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+Status write_smnd(const std::filesystem::path& path, const Checkpoint& checkpoint,
+                  const std::function<bool()>& stop) {
   TROUPE_TRY(const Image image, take_apart(checkpoint));
   TROUPE_TRY(AtomicFile file, AtomicFile::create(path));
-  TROUPE_TRY_STATUS(
-      for_each_piece(image, [&](std::span<const std::byte> bytes) { return file.write(bytes); }));
+  TROUPE_TRY_STATUS(for_each_piece(
+      image, [&](std::span<const std::byte> bytes) { return write_unless_stopped(file, bytes, stop); }));
+  TROUPE_TRY_STATUS(unless_stopped(stop));
   return file.commit();
 }
 

@@ -164,6 +164,25 @@ TEST_CASE("what GGUF cannot hold is refused and no file appears", "[formats]") {
   CHECK(std::filesystem::is_empty(folder.path()));
 }
 
+TEST_CASE("a file whose writer is told to stop does not appear, and replaces none", "[formats]") {
+  const TemporaryFolder folder;
+  const std::string data(std::size_t{20} << 20, 'd');  // three pieces
+  const std::vector<TensorView> tensors = {tensor("t", TensorType::f32, {5, 1 << 20}, data)};
+  const auto path = folder.path() / "x.gguf";
+  REQUIRE(write_gguf(path, {}, {}));
+  const std::string before = TemporaryFolder::read(path);
+  for (int answers = 0; answers <= 3; ++answers) {  // the last before it would appear
+    int asked = 0;
+    const auto status = write_gguf(path, {}, tensors, [&] { return asked++ == answers; });
+    REQUIRE_FALSE(status);
+    CHECK(status.error().code == Errc::cancelled);
+    CHECK(asked == answers + 1);
+    CHECK(TemporaryFolder::read(path) == before);
+    CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+  }
+  CHECK(write_gguf(path, {}, tensors, [] { return false; }));
+}
+
 TEST_CASE("a folder that is not there is an io error", "[formats]") {
   const TemporaryFolder folder;
   const auto status = write_gguf(folder.path() / "absent" / "x.gguf", {}, {});

@@ -99,6 +99,10 @@ TEST_CASE("the demonstration checkpoint comes back with the same bytes, by way o
   const std::string file = TemporaryFolder::read(*path);
   const Checkpoint model = read(file);
   const TemporaryFolder folder;
+  const Status stopped = write_smnd(folder.path() / "a.smnd", model, [] { return true; });
+  REQUIRE_FALSE(stopped);
+  CHECK(stopped.error().code == Errc::cancelled);
+  CHECK(std::filesystem::is_empty(folder.path()));
   REQUIRE(write_smnd(folder.path() / "a.smnd", model));
   CHECK((TemporaryFolder::read(folder.path() / "a.smnd") == file));
   REQUIRE(write_gguf(folder.path() / "b.gguf", model.metadata, model.tensors));

@@ -4,12 +4,15 @@
 import json
 import os
 import resource
+import signal
 import struct
+import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
-from program import MODEL, SHARED, STORIES, main, run
+from program import LIMIT_S, MODEL, SHARED, STORIES, TROUPE, environment, main, run
 
 DEMO = SHARED / "data/smnd/demo-model.smnd"
 BIN = STORIES / "stories260K.bin"
@@ -125,6 +128,22 @@ class Convert(unittest.TestCase):
         self.assertIn(b"cannot write", done.stderr)
         self.assertIn(b"File too large", done.stderr)
         self.assertEqual(os.listdir(self.folder.name), [])
+
+    def test_a_request_to_end_leaves_no_file(self):
+        numbers = 1 << 28
+        large = struct.pack("<4sIQQ", b"GGUF", 3, 1, 0) + text("tensor") + struct.pack("<IQIQ", 1, numbers, 0, 0)
+        model = self.path("large.gguf")
+        Path(model).write_bytes(large)
+        os.truncate(model, len(large) + -len(large) % 32 + 4 * numbers)  # a GiB of nothing, which takes no place
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = subprocess.Popen([TROUPE, "convert", model, self.path("out.gguf")], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, env=environment())
+            while process.poll() is None and len(os.listdir(self.folder.name)) == 1:
+                time.sleep(0.001)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=LIMIT_S)
+            self.assertEqual((process.returncode, out, err), (128 + number, b"", b""))
+            self.assertEqual(os.listdir(self.folder.name), ["large.gguf"])
 
     def test_the_input_is_never_overwritten(self):
         copy = self.path("a.smnd")
