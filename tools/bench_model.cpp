@@ -194,6 +194,8 @@ int run_bench_model(const Arguments& arguments) {
   BenchModelFlags flags;
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
+  if (const Status status = flags.model.check(); !status)
+    return command_line.usage_error(status.error().message);
   std::vector<Measured> rows = planned(flags);
   if (rows.empty()) return command_line.usage_error("--prefill 0 and --decode 0 leave nothing to measure");
   install_signal_handlers(InterruptUse::once);

@@ -91,6 +91,8 @@ int run_chat(const Arguments& arguments) {
   ChatFlags flags;
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
+  if (const Status status = flags.model.check(); !status)
+    return command_line.usage_error(status.error().message);
 
   install_signal_handlers(InterruptUse::always);
   const auto model = open_model(flags.model, flags.engine.options.threads);

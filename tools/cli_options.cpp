@@ -288,10 +288,21 @@ void ModelFlags::declare_chat_template(CommandLine& command_line) {
                     "use the Jinja text of this file in place of the model's chat template", chat_template);
 }
 
+Status ModelFlags::check() const {
+  if (model && model->empty())
+    return Error{Errc::bad_argument, "MODEL is empty: name a model file, or leave it out"};
+  return {};
+}
+
 Result<std::filesystem::path> ModelFlags::path() const {
+  TROUPE_TRY_STATUS(check());
   if (!model) return bundled_model();
-  if (model->empty()) return Error{Errc::bad_argument, "MODEL is empty: name a model file, or leave it out"};
   return std::filesystem::path(*model);
+}
+
+bool has_model_extension(const std::filesystem::path& path) {
+  const auto extension = path.extension();
+  return extension == ".gguf" || extension == ".bin" || extension == ".smnd";
 }
 
 void AnswerFlags::declare(CommandLine& command_line, const std::string& seed_help) {

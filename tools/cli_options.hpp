@@ -74,9 +74,16 @@ struct ModelFlags {
   void declare(CommandLine& command_line);
   void declare_chat_template(CommandLine& command_line);
 
-  /// The model file that is meant: the bundled one unless another was named. Errors: see bundled_model().
+  /// Errors: bad_argument, for the command line, where MODEL is empty.
+  Status check() const;
+
+  /// The model file that is meant: the bundled one unless another was named. Errors: as check(), and see
+  /// bundled_model().
   Result<std::filesystem::path> path() const;
 };
+
+/// Whether a file of that name holds a model, as far as names tell.
+bool has_model_extension(const std::filesystem::path& path);
 
 /// The options of an answer; see generation_settings.hpp. `seed_help` says what the subcommand adds.
 struct AnswerFlags {

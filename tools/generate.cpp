@@ -326,6 +326,8 @@ int run_generate(const Arguments& arguments) {
   GenerateFlags flags;
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
+  if (const Status status = flags.model.check(); !status)
+    return command_line.usage_error(status.error().message);
   if (flags.prompts.empty() && flags.prompt_file.empty()) {
     return command_line.usage_error("no prompt given: use -p TEXT, or --prompts FILE (- is standard input)");
   }

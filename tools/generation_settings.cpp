@@ -28,8 +28,7 @@ std::string number_text(Number number) {
 // A field of type float, or of an unsigned type, as a setting.
 template <auto Member>
 Status set_float(Options& options, std::string_view what, std::string_view value, NumberRange range) {
-  TROUPE_TRY(const double number, parse_number(what, value, range));
-  options.sampling.*Member = static_cast<float>(number);
+  TROUPE_TRY(options.sampling.*Member, parse_float(what, value, range));
   return {};
 }
 

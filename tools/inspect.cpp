@@ -103,8 +103,9 @@ int run_inspect(const Arguments& arguments) {
   command_line.flag("--tensors", "list the tensors: name, type, shape, bytes", tensors);
   command_line.flag("--json", "print one JSON object", json);
   if (const auto status = command_line.parse(arguments)) return *status;
+  if (const Status status = model.check(); !status) return command_line.usage_error(status.error().message);
   const auto path = model.path();
-  if (!path) return command_line.usage_error(path.error().message);
+  if (!path) return report(path.error());
   const auto checkpoint = open_checkpoint(*path, {model.tokenizer, true});
   if (!checkpoint) return report(checkpoint.error());
   const Findings found = findings(*checkpoint);

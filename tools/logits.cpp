@@ -79,6 +79,8 @@ int run_logits(const Arguments& arguments) {
   LogitsFlags flags;
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
+  if (const Status status = flags.model.check(); !status)
+    return command_line.usage_error(status.error().message);
   if (flags.prompt.has_value() == flags.tokens.has_value()) {
     return command_line.usage_error(flags.prompt ? "give only one of -p and --tokens"
                                                  : "give -p TEXT or --tokens IDS");

@@ -80,18 +80,22 @@ int unexpected(const std::string& argument) {
   return exit_usage;
 }
 
+bool asks_for_help(const std::string& word) {
+  return word == "help" || word == "--help" || word == "-h";
+}
+
 int dispatch(const Arguments& arguments) {
   if (arguments.empty()) {
     complain("no subcommand given; see 'troupe --help'");
     return exit_usage;
   }
   const std::string& name = arguments.front();
-  const bool help = name == "help" || name == "--help" || name == "-h";
+  const bool help = asks_for_help(name);
   const bool version = name == "--version" || name == "-V";
   const std::size_t wanted = help ? 2 : 1;  // help may be about a subcommand
   if ((help || version) && arguments.size() > wanted) return unexpected(arguments[wanted]);
   if (version) return print("troupe " TROUPE_VERSION "\n");
-  if (help && arguments.size() == 1) return print(help_text());
+  if (help && (arguments.size() == 1 || asks_for_help(arguments[1]))) return print(help_text());
   if (help) {
     const Subcommand* subcommand = find(arguments[1]);
     return subcommand != nullptr ? subcommand->run({"--help"}) : unknown(arguments[1]);

@@ -56,6 +56,17 @@ Result<double> parse_number(std::string_view what, std::string_view text, Number
   return number;
 }
 
+Result<float> parse_float(std::string_view what, std::string_view text, NumberRange range) {
+  TROUPE_TRY(const double number, parse_number(what, text, range));
+  const auto rounded = static_cast<float>(number);
+  if (range.low_open && rounded <= range.low) {
+    Error error = bad_value(what, text, range_text(range));
+    error.message += ", which is rounded to " + short_number(rounded);
+    return error;
+  }
+  return rounded;
+}
+
 Result<std::uint64_t> parse_whole(std::string_view what, std::string_view text, std::uint64_t low,
                                   std::uint64_t high) {
   std::uint64_t number = 0;

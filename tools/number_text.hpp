@@ -24,6 +24,9 @@ std::string short_number(double value);
 /// A decimal number in `range`. Errors: bad_argument, naming `what`, the text and the range.
 Result<double> parse_number(std::string_view what, std::string_view text, NumberRange range);
 
+/// The same as a float: the number is in `range` once it is rounded, too.
+Result<float> parse_float(std::string_view what, std::string_view text, NumberRange range);
+
 /// A whole number from `low` to `high`. Errors as parse_number().
 Result<std::uint64_t> parse_whole(std::string_view what, std::string_view text, std::uint64_t low,
                                   std::uint64_t high);

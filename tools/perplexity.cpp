@@ -89,9 +89,17 @@ int run_perplexity(const Arguments& arguments) {
   PerplexityFlags flags;
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
-  // A single argument is the text for the bundled model.
-  if (flags.model.model && !flags.file) flags.file = std::exchange(flags.model.model, {});
-  if (!flags.file) return command_line.usage_error("give the FILE with the text");
+  // A single argument is the text for the bundled model, unless it can only be a model without its text.
+  if (flags.model.model && !flags.file && !has_model_extension(*flags.model.model))
+    flags.file = std::exchange(flags.model.model, {});
+  if (const Status status = flags.model.check(); !status)
+    return command_line.usage_error(status.error().message);
+  if (!flags.file || flags.file->empty()) {
+    return command_line.usage_error(flags.model.model
+                                        ? "'" + *flags.model.model +
+                                              "' was taken for the MODEL; give the FILE with the text"
+                                        : std::string("give the FILE with the text"));
+  }
   install_signal_handlers(InterruptUse::once);
   const auto text = measure(flags);
   if (!text) return report(text.error());

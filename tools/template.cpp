@@ -40,7 +40,7 @@ constexpr std::string_view notes =
     "stopped by a limit; the error names the line. On a terminal control characters are made visible.";
 
 struct TemplateFlags {
-  std::optional<std::string> model;
+  ModelFlags model;  // its other fields are not given here
   std::string template_file;
   std::string messages_file;
   std::string tools_file;
@@ -96,7 +96,7 @@ Status take_day(TemplateFlags& flags, std::string_view what, const std::string& 
 void declare(CommandLine& command_line, TemplateFlags& flags) {
   command_line.positional(
       "MODEL", "the model file, of which only metadata and vocabulary are read; default: the bundled model",
-      flags.model);
+      flags.model.model);
   command_line.text("--chat-template", "FILE", "use the Jinja text of this file in place of the model's",
                     flags.template_file);
   command_line.text("--messages", "FILE", "the conversation as JSON; - is standard input",
@@ -164,18 +164,16 @@ Result<RenderedChat> render(const TemplateFlags& flags) {
   std::string replacement;
   if (!flags.template_file.empty()) {
     TROUPE_TRY(replacement, read_text_file(flags.template_file));
-    if (!flags.model) return render_alone(replacement, std::move(variables), flags);
+    if (!flags.model.model) return render_alone(replacement, std::move(variables), flags);
   }
-  ModelFlags model;
-  model.model = flags.model;
-  TROUPE_TRY(const std::filesystem::path path, model.path());
+  TROUPE_TRY(const std::filesystem::path path, flags.model.path());
   TROUPE_TRY(const Checkpoint checkpoint, open_checkpoint(path, {"", true}));
   TROUPE_TRY(const auto tokenizer, load_tokenizer(checkpoint));
   TROUPE_TRY(const ChatFormat format, ChatFormat::read(checkpoint.metadata, *tokenizer, replacement));
   if (!format.has_template()) {
     return Error{Errc::unsupported,
-                 std::string(flags.model ? in_quotes(*flags.model) : "the bundled model") +
-                     " has no chat template: " + (flags.model ? "" : "name a MODEL that has one, or ") +
+                 std::string(flags.model.model ? in_quotes(*flags.model.model) : "the bundled model") +
+                     " has no chat template: " + (flags.model.model ? "" : "name a MODEL that has one, or ") +
                      "give one with --chat-template FILE"};
   }
   return format.render(std::move(variables), flags.now);
@@ -192,6 +190,8 @@ int run_template(const Arguments& arguments) {
   TemplateFlags flags;
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
+  if (const Status status = flags.model.check(); !status)
+    return command_line.usage_error(status.error().message);
   if (flags.messages_file.empty())
     return command_line.usage_error("no conversation given: use --messages FILE");
   const auto rendered = render(flags);

@@ -64,9 +64,13 @@ Result<std::string> tokenize(const TokenizeFlags& flags) {
 
 bool names_a_model(const std::filesystem::path& word) {
   std::error_code no_such_file;
-  const auto extension = word.extension();
-  return extension == ".gguf" || extension == ".bin" || extension == ".smnd" ||
-         std::filesystem::exists(word, no_such_file);
+  return has_model_extension(word) || std::filesystem::exists(word, no_such_file);
+}
+
+/// Why a single word is not the text.
+std::string taken_for_model(const std::string& word) {
+  return "'" + word + "' was taken for the MODEL" +
+         (has_model_extension(word) ? "" : ", because there is a file or folder of that name") + "; ";
 }
 
 }  // namespace
@@ -85,8 +89,14 @@ int run_tokenize(const Arguments& arguments) {
       !names_a_model(*flags.model.model)) {
     flags.text = std::exchange(flags.model.model, {});
   }
+  if (const Status status = flags.model.check(); !status)
+    return command_line.usage_error(status.error().message);
   const int sources = (flags.text ? 1 : 0) + (flags.file.empty() ? 0 : 1) + (flags.decode ? 1 : 0);
-  if (sources == 0) return command_line.usage_error("nothing to do: give TEXT, --file FILE or --decode IDS");
+  if (sources == 0) {
+    return command_line.usage_error(
+        "nothing to do: " + (flags.model.model ? taken_for_model(*flags.model.model) : std::string()) +
+        "give TEXT, --file FILE or --decode IDS");
+  }
   if (sources > 1) return command_line.usage_error("give only one of TEXT, --file and --decode");
   if (flags.decode && flags.encode.add_special)
     return command_line.usage_error("--add-special is about encoding, so it cannot go with --decode");

@@ -51,6 +51,9 @@ class CommandLine(unittest.TestCase):
 
     def test_help_may_be_asked_for_as_a_subcommand(self):
         self.assertEqual(run("help").stdout, run("--help").stdout)
+        for word in ("help", "--help", "-h"):
+            done = run("help", word)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, run("--help").stdout, b""))
         for name in SUBCOMMANDS:
             done = run("help", name)
             self.assertEqual((done.returncode, done.stdout), (0, run(name, "--help").stdout))
@@ -60,9 +63,6 @@ class CommandLine(unittest.TestCase):
         self.assertIn("'extra'", self.usage_error("help", "chat", "extra"))
         self.assertIn("--add-special", self.usage_error("tokenize", "--decode", "1", "--add-special"))
         self.assertIn("--file must not be empty", self.usage_error("tokenize", "--file", ""))
-        done = run("generate", "", "-p", "x")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn(b"MODEL is empty", done.stderr)
 
     def test_subcommands_that_do_not_exist_yet_are_refused(self):
         for name in ("serve", "node", "perplexity", "template"):
@@ -95,13 +95,19 @@ class CommandLine(unittest.TestCase):
 
     def test_tokenize_needs_something_to_do(self):
         self.assertIn("nothing to do", self.usage_error("tokenize"))
-        self.assertIn("nothing to do", self.usage_error("tokenize", "no-such-file.gguf"))
+        self.assertIn("nothing to do: 'no-such-file.gguf' was taken for the MODEL; give TEXT",
+                      self.usage_error("tokenize", "no-such-file.gguf"))
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertIn(f"'{folder}' was taken for the MODEL, because there is a file or folder of that name; give TEXT",
+                          self.usage_error("tokenize", folder))
 
     def test_values_out_of_range_name_flag_value_and_range(self):
         cases = {
             ("--temperature", "-1"): "--temperature must be a number from 0 to 100, not '-1'",
             ("--top-p", "0"): "--top-p must be a number above 0 and at most 1, not '0'",
             ("--min-p", "1.5"): "--min-p must be a number from 0 to 1, not '1.5'",
+            ("--top-p", "1e-300"): "--top-p must be a number above 0 and at most 1, not '1e-300', which is rounded to 0",
+            ("--repeat-penalty", "1e-300"): "--repeat-penalty must be a number above 0",
             ("--top-k", "many"): "--top-k must be a whole number from 0 to 2147483647, not 'many'",
             ("--temperature", "1e30"): "--temperature must be a number from 0 to 100, not '1e30'",
             ("--repeat-penalty", "101"): "--repeat-penalty must be a number above 0 and at most 100, not '101'",
@@ -131,6 +137,9 @@ class CommandLine(unittest.TestCase):
         self.assertIn("a prompt goes behind -p", self.usage_error("generate", "model.gguf", "Once upon a time"))
         self.usage_error("logits", "model.gguf")
         self.usage_error("perplexity")
+        for name in ("model.gguf", "model.bin", "model.smnd"):
+            self.assertIn(f"'{name}' was taken for the MODEL; give the FILE with the text",
+                          self.usage_error("perplexity", name))
         self.usage_error("logits", "model.gguf", "-p", "x", "--tokens", "1")
         self.usage_error("tokenize", "model.gguf")
         self.usage_error("tokenize", "model.gguf", "x", "--decode", "1")
@@ -161,9 +170,14 @@ class CommandLine(unittest.TestCase):
         self.assertIn(b"libedit", done.stderr)
 
     def test_an_empty_model_argument_is_not_the_bundled_model(self):
-        done = run("generate", "", "-p", "x")
-        self.assertEqual((done.returncode, done.stdout), (1, b""))
-        self.assertIn(b"MODEL is empty", done.stderr)
+        for arguments in (("generate", "", "-p", "x"), ("tokenize", "", "x"), ("tokenize", "", "--decode", "1"),
+                          ("template", "", "--messages", "m.json"), ("inspect", ""), ("logits", "", "-p", "x"),
+                          ("perplexity", "", "text.txt"), ("bench", ""), ("bench-model", ""),
+                          *([("chat", "")] if HAS_CHAT else [])):
+            self.assertIn("MODEL is empty", self.usage_error(*arguments))
+        done = run("tokenize", "")  # a text
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
+        self.assertIn("give the FILE", self.usage_error("perplexity", ""))
 
     def test_a_missing_file_is_named(self):
         for arguments in (("generate", "no-such.gguf", "-p", "x"), *([("chat", "no-such.gguf")] if HAS_CHAT else []),

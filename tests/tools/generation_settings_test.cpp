@@ -69,6 +69,8 @@ TEST_CASE("a value out of range changes nothing", "[tools]") {
   CHECK_FALSE(set(options, "top-p", "1.5"));
   CHECK_FALSE(set(options, "min-p", "2"));
   CHECK_FALSE(set(options, "repeat-penalty", "0"));
+  CHECK_FALSE(set(options, "repeat-penalty", "1e-300"));  // 0 as a float
+  CHECK_FALSE(set(options, "top-p", "1e-300"));
   CHECK_FALSE(set(options, "presence-penalty", "2.5"));
   CHECK_FALSE(set(options, "max-tokens", "-1"));
   CHECK_FALSE(set(options, "ignore-eos", "perhaps"));
