@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/atomic_file.hpp"
+#include "base/guard.hpp"
 #include "base/try.hpp"
 #include "tools/bench_report.hpp"
 #include "tools/cli_options.hpp"
@@ -176,6 +177,12 @@ void declare(CommandLine& command_line, BenchFlags& flags) {
   command_line.text("--svg", "FILE", "draw throughput and latencies of the runs", flags.svg);
 }
 
+std::uint32_t clients_of(const std::vector<LoadKey>& keys) {
+  std::uint32_t clients = 0;
+  for (const LoadKey& key : keys) clients += key.clients;
+  return clients;
+}
+
 /// What the flags leave open.
 void complete(BenchFlags& flags) {
   if (flags.concurrency.empty() && flags.rates.empty() && flags.keys.empty()) flags.concurrency = {1, 4, 8};
@@ -188,6 +195,34 @@ void complete(BenchFlags& flags) {
   }
   options.pool_max = flags.pool;
   options.drain_ms = 0;
+}
+
+/// What contradicts itself, or would start more threads than a system may have; after complete().
+Status check_usage(const BenchFlags& flags) {
+  const auto bad = [](std::string message) { return Error{Errc::bad_argument, std::move(message)}; };
+  const auto text = [](std::uint64_t value) { return std::to_string(value); };
+  if (!flags.rates.empty() && !flags.concurrency.empty())
+    return bad("--rate and --concurrency exclude each other: one opens the loop, one closes it");
+  if (!flags.keys.empty() && !flags.concurrency.empty())
+    return bad("--keys says how many clients there are; leave out --concurrency");
+  if (const std::uint32_t clients = clients_of(flags.keys); clients > clients_max)
+    return bad("--keys makes " + text(clients) + " clients in all; give at most " + text(clients_max));
+  const std::uint64_t readers =
+      flags.rates.empty() ? 0 : std::uint64_t{flags.keys.size()} * open_loop_threads(flags.pool);
+  if (readers > clients_max) {
+    return bad("--rate with " + text(flags.keys.size()) + " --keys and --pool " + text(flags.pool) +
+               " takes " + text(readers) + " threads, of which " + text(clients_max) +
+               " may be; give fewer keys or a smaller --pool");
+  }
+  return {};
+}
+
+/// What failed when the system refuses a thread to a run.
+std::string threads_of(const BenchFlags& flags) {
+  const char* fewer = !flags.rates.empty()  ? "a smaller --pool needs"
+                      : !flags.keys.empty() ? "fewer clients of --keys need"
+                                            : "a smaller --concurrency needs";
+  return std::string("cannot start the threads of the clients; ") + fewer + " fewer";
 }
 
 class Bench {
@@ -212,13 +247,7 @@ class Bench {
       const std::uint32_t clients = 2 * flags_.pool;
       capacity = closed(clients, {{"", clients}}, limit);
       if (stop_requested()) return {};
-      if (capacity <= 0) {
-        return Error{
-            Errc::bad_argument,
-            "no answer was complete within the " + short_number(limit.time->count()) +
-                " s in which the capacity is measured, so multiples of it are not known; give --rate in "
-                "requests per second, a longer --duration or a smaller --max-tokens"};
-      }
+      if (capacity <= 0) return no_capacity(limit);
     }
     for (const Rate& rate : flags_.rates) open(rate.times_capacity ? rate.value * capacity : rate.value);
     return {};
@@ -229,10 +258,15 @@ class Bench {
  private:
   static constexpr std::chrono::duration<double> capacity_time_max{15};
 
-  static std::uint32_t clients_of(const std::vector<LoadKey>& keys) {
-    std::uint32_t clients = 0;
-    for (const LoadKey& key : keys) clients += key.clients;
-    return clients;
+  Error no_capacity(const LoadLimit& limit) const {
+    const std::string when = limit.time ? "within the " + short_number(limit.time->count()) +
+                                              " s in which the capacity is measured"
+                                        : "while the capacity was measured";
+    const bool late = runs_.back().load.completed > 0 || runs_.back().load.failed == 0;
+    return {Errc::bad_argument,
+            "no answer was complete " + when +
+                ", so multiples of it are not known; give --rate in requests per second" +
+                (late ? ", a longer --duration or a smaller --max-tokens" : ", or see why requests fail")};
   }
 
   /// Returns the requests per second.
@@ -315,7 +349,7 @@ int measure(const std::shared_ptr<const Model>& model, const BenchFlags& flags) 
                engine_text((*engine)->options()) + "\n\n");
   }
   Bench bench(**engine, flags, output);
-  const Status ran = bench.run();
+  const Status ran = guarded(threads_of(flags), [&] { return bench.run(); });
   if (flags.json) output.raw(bench_json(bench.runs()));
   int status = ran ? exit_ok : report(ran.error());
   for (const BenchRun& run : bench.runs()) {
@@ -337,12 +371,14 @@ int run_bench(const Arguments& arguments) {
   BenchFlags flags;
   declare(command_line, flags);
   if (const auto status = command_line.parse(arguments)) return *status;
-  if (!flags.rates.empty() && !flags.concurrency.empty())
-    return command_line.usage_error(
-        "--rate and --concurrency exclude each other: one opens the loop, one closes it");
-  if (!flags.keys.empty() && !flags.concurrency.empty())
-    return command_line.usage_error("--keys says how many clients there are; leave out --concurrency");
+  if (const Status status = flags.model.check(); !status)
+    return command_line.usage_error(status.error().message);
   complete(flags);
+  if (const Status status = check_usage(flags); !status)
+    return command_line.usage_error(status.error().message);
+  if (!flags.svg.empty()) {  // a run of minutes must not end for want of a folder
+    if (const auto probe = AtomicFile::create(flags.svg); !probe) return report(probe.error());
+  }
   install_signal_handlers(InterruptUse::once);
   const auto model = open_model(flags.model, flags.engine.options.threads, true);
   if (!model) return report(model.error());

@@ -361,8 +361,7 @@ LoadResult run_open_loop(Engine& engine, const LoadShape& shape, const std::vect
                          double rate_per_s, const LoadLimit& limit, const LoadProgress& progress) {
   LoadMeter meter(engine, keys, limit);
   {
-    constexpr std::size_t readers_ahead = 8;
-    Readers readers(meter, keys.size(), engine.options().pool_max + readers_ahead);
+    Readers readers(meter, keys.size(), open_loop_threads(engine.options().pool_max));
     meter.begin();
     auto due = meter.began();
     while (const auto number = meter.next_request()) {

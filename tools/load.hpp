@@ -3,6 +3,7 @@
 // has a prompt of its own, so that none gains from another's.
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -75,6 +76,11 @@ struct LoadResult {
 /// Those that a full queue refuses wait as they are told and try again.
 LoadResult run_closed_loop(Engine& engine, const LoadShape& shape, const std::vector<LoadKey>& keys,
                            const LoadLimit& limit, const LoadProgress& progress);
+
+/// Threads of an open loop for each key, on an engine of `pool` generators.
+constexpr std::size_t open_loop_threads(std::size_t pool) {
+  return pool + 8;  // so much more than can run at once that the next is read as soon as it runs
+}
 
 /// Requests that come at random moments, `rate_per_s` on average (a Poisson process), whatever became of
 /// those before them; who is refused goes away. Times count from the moment that was drawn. Returns when all

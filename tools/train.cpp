@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <optional>
 
+#include "base/guard.hpp"
 #include "base/try.hpp"
 #include "tools/cli_options.hpp"
 #include "tools/number_text.hpp"
@@ -341,8 +343,11 @@ int run_train(const Arguments& arguments) {
       return line.usage_error(status.error().message);
   }
   install_signal_handlers(InterruptUse::once);
-  ThreadPool pool(flags.threads);
-  return flags.bench ? bench_training(flags.options, pool) : train_model(flags, pool);
+  const auto pool = guarded(
+      "cannot start the kernel threads; a smaller --threads needs fewer",
+      [&]() -> Result<std::unique_ptr<ThreadPool>> { return std::make_unique<ThreadPool>(flags.threads); });
+  if (!pool) return report(pool.error());
+  return flags.bench ? bench_training(flags.options, **pool) : train_model(flags, **pool);
 }
 
 }  // namespace troupe::tools

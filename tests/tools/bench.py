@@ -67,8 +67,9 @@ class Bench(unittest.TestCase):
             self.assertEqual((done.returncode, done.stderr), (0, b""))
             self.assertIn("inter-token", done.stdout.decode())
             self.assertEqual(xml.etree.ElementTree.parse(path).getroot().tag, "{http://www.w3.org/2000/svg}svg")
+        # Nothing is measured for a drawing that cannot be made.
         done = run("bench", "--requests", "1", "--concurrency", "1", "--svg", os.path.join(folder, "none", "x.svg"))
-        self.assertEqual(done.returncode, 1)
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"none/x.svg", done.stderr)
 
     def test_replicas_routing_and_pool_shape_are_shown_and_answer_everything(self):
@@ -94,6 +95,12 @@ class Bench(unittest.TestCase):
             done = run("bench", *arguments)
             self.assertEqual((done.returncode, done.stdout), (2, b""), arguments)
             self.assertEqual(done.stderr.count(b"\n"), 1)
+        for arguments, said in ((["--keys", "a=4096,b=1"], b"--keys makes 4097 clients in all; give at most 4096"),
+                                (["--keys", ",".join("abcde"), "--rate", "1", "--pool", "1000"],
+                                 b"--rate with 5 --keys and --pool 1000 takes 5040 threads, of which 4096 may be")):
+            done = run("bench", *arguments)
+            self.assertEqual((done.returncode, done.stdout), (2, b""), done.stderr)
+            self.assertIn(said, done.stderr)
         done = run("bench", "--max-tokens", "100000")
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"100032", done.stderr)
@@ -128,7 +135,14 @@ class Bench(unittest.TestCase):
     def test_multiples_of_a_capacity_that_was_not_measured_are_an_error(self):
         done = run("bench", "--rate", "1x", "--duration", "0.000001", "--warmup", "0", "--json")
         self.assertEqual(done.returncode, 1)
+        self.assertIn(b"within the 1e-06 s in which the capacity is measured", done.stderr)
         self.assertIn(b"--duration", done.stderr)
+        # Requests that fail are not answered later.
+        done = run("bench", "--rate", "1x", "--requests", "5", "--kv-bytes", "49152", "--json")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"5 requests failed", done.stderr)
+        self.assertIn(b"no answer was complete while the capacity was measured, so", done.stderr)
+        self.assertNotIn(b"--duration", done.stderr)
 
     def test_what_its_parent_ignores_stays_ignored(self):
         process = subprocess.Popen([TROUPE, "bench", "--requests", "400", "--concurrency", "2",

@@ -3,6 +3,7 @@
 
 import csv
 import os
+import resource
 import signal
 import subprocess
 import tempfile
@@ -207,6 +208,13 @@ class Train(unittest.TestCase):
 
     def test_a_request_to_end_saves_and_resume_goes_on(self):
         self.stop_and_resume(signal.SIGTERM)
+
+    def test_threads_that_the_system_refuses_are_named_with_their_option(self):
+        # A thread's stack is as large as the limit says, and there is no place for a thousand of these.
+        limit = lambda: resource.setrlimit(resource.RLIMIT_STACK, (1 << 40, resource.RLIM_INFINITY))
+        done = run(*self.arguments("--threads", "1024"), preexec_fn=limit)
+        self.assertEqual((done.returncode, done.stdout), (1, b""), done.stderr)
+        self.assertIn(b"cannot start the kernel threads; a smaller --threads needs fewer", done.stderr)
 
     def test_measuring_ends_when_asked_to(self):
         for number in (signal.SIGINT, signal.SIGTERM):
