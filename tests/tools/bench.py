@@ -3,6 +3,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import tempfile
@@ -143,6 +144,22 @@ class Bench(unittest.TestCase):
         self.assertIn(b"5 requests failed", done.stderr)
         self.assertIn(b"no answer was complete while the capacity was measured, so", done.stderr)
         self.assertNotIn(b"--duration", done.stderr)
+
+    def test_threads_that_the_system_refuses_are_named_with_their_option(self):
+        def limited(*arguments):
+            # Room for the engine, but not for the stacks of some hundred threads.
+            limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (1500 << 20, 1500 << 20))
+            return run("bench", *arguments, "--requests", "2", "--warmup", "0", "--threads", "1", "--json",
+                       preexec_fn=limit)
+
+        if limited("--concurrency", "1").returncode != 0:
+            self.skipTest("the engine alone takes more addresses: a build with a sanitizer, or a large machine")
+        for arguments in (("--concurrency", "400"), ("--keys", "a=200,b=200"), ("--pool", "1000", "--rate", "1")):
+            done = limited(*arguments, *(() if "--pool" in arguments else ("--pool", "1")))
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn(b"cannot start the threads of the clients", done.stderr)
+            self.assertIn(arguments[0].encode(), done.stderr)
+            self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
 
     def test_what_its_parent_ignores_stays_ignored(self):
         process = subprocess.Popen([TROUPE, "bench", "--requests", "400", "--concurrency", "2",
