@@ -11,11 +11,13 @@
 #include <span>
 #include <utility>
 
+#include "tools/signals.hpp"
+
 namespace troupe::tools {
 namespace {
 
 Error io_error(const std::string& name) {
-  return {Errc::io, "cannot read " + name + ": " + std::strerror(errno)};
+  return {errno == ECANCELED ? Errc::cancelled : Errc::io, "cannot read " + name + ": " + std::strerror(errno)};
 }
 
 bool is_standard_input(const std::string& path) {
@@ -30,12 +32,18 @@ int open_file(const std::string& path) {
   return is_standard_input(path) ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
 }
 
-/// read() that no signal disturbs.
+/// read() that waits also where the descriptor does not, and ends with ECANCELED at a stop request.
 ssize_t read_some(int fd, std::span<char> chunk) {
-  while (true) {
+  while (!stop_requested()) {
+    pollfd waits[2] = {{fd, POLLIN, 0}, {wake_fd(), POLLIN, 0}};
+    if (::poll(waits, 2, -1) < 0 && errno != EINTR) return -1;
+    if (waits[1].revents != 0) drain_wake();
+    if (waits[0].revents == 0) continue;
     const ssize_t got = ::read(fd, chunk.data(), chunk.size());
-    if (got >= 0 || errno != EINTR) return got;
+    if (got >= 0 || (errno != EINTR && errno != EAGAIN)) return got;
   }
+  errno = ECANCELED;
+  return -1;
 }
 
 }  // namespace

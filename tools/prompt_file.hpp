@@ -36,7 +36,8 @@ class PromptSplitter {
   bool ended_ = false;
 };
 
-/// A file of prompts, or standard input, read as its prompts are wanted. Move-only, one user.
+/// A file of prompts, or standard input, read as its prompts are wanted. A stop request (signals.hpp) ends
+/// waiting for them. Move-only, one user.
 class PromptFile {
  public:
   /// "-" is standard input. Errors: io, naming the path.
@@ -45,8 +46,8 @@ class PromptFile {
   PromptFile(PromptFile&& other) noexcept;
   PromptFile& operator=(PromptFile&&) = delete;
 
-  /// The next prompt, waiting for it; nullopt at the end. Errors: io, too_large (a line), and again at each
-  /// call.
+  /// The next prompt, waiting for it; nullopt at the end. Errors: io, cancelled, too_large (a line), and
+  /// again at each call.
   Result<std::optional<std::string>> next();
   /// Whether next() would not wait.
   bool ready();
@@ -73,7 +74,8 @@ class PromptFile {
 /// so a gigabyte is a mistake.
 constexpr std::size_t text_file_bytes_max = 64U << 20U;
 
-/// The bytes of a file, or of standard input for "-". Errors: io (naming the path), too_large.
+/// The bytes of a file, or of standard input for "-". Errors: io (naming the path), too_large, cancelled by a
+/// stop request.
 Result<std::string> read_text_file(const std::string& path);
 
 }  // namespace troupe::tools

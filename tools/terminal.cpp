@@ -12,12 +12,16 @@
 namespace troupe::tools {
 namespace {
 
-// Writes all of `bytes`; 0 or the errno that stopped it.
+// Writes all of `bytes`; 0 or the errno that stopped it. Waits also where the descriptor does not: whoever
+// shares a pipe or a terminal with us, such as an event loop, may have made it non-blocking.
 int write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());
     if (written >= 0) {
       bytes.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno == EAGAIN) {
+      pollfd out{fd, POLLOUT, 0};
+      if (::poll(&out, 1, -1) < 0 && errno != EINTR) return errno;
     } else if (errno != EINTR) {
       return errno;
     }
