@@ -28,8 +28,9 @@ std::string shown_name(const std::string& path) {
   return is_standard_input(path) ? "standard input" : "'" + path + "'";
 }
 
+/// Does not wait for the writer of a FIFO: read_some() does, which a stop request ends.
 int open_file(const std::string& path) {
-  return is_standard_input(path) ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  return is_standard_input(path) ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
 /// read() that waits also where the descriptor does not, and ends with ECANCELED at a stop request.

@@ -85,7 +85,9 @@ Result<Conversation> parse_transcript(std::string_view text) {
 Status save_transcript(const std::string& path, const Conversation& conversation,
                        std::string_view model_name) {
   std::error_code ignored;
-  if (std::filesystem::exists(path, ignored) && !load_transcript(path)) {
+  const auto there = std::filesystem::status(path, ignored);
+  // What is no regular file is not even read: it need not end.
+  if (exists(there) && (!is_regular_file(there) || !load_transcript(path))) {
     return Error{Errc::bad_argument, "'" + path + "' exists and is no transcript; choose another name"};
   }
   TROUPE_TRY(AtomicFile file, AtomicFile::create(path));
