@@ -17,7 +17,8 @@ namespace troupe::tools {
 namespace {
 
 Error io_error(const std::string& name) {
-  return {errno == ECANCELED ? Errc::cancelled : Errc::io, "cannot read " + name + ": " + std::strerror(errno)};
+  return {errno == ECANCELED ? Errc::cancelled : Errc::io,
+          "cannot read " + name + ": " + std::strerror(errno)};
 }
 
 bool is_standard_input(const std::string& path) {

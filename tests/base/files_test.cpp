@@ -6,6 +6,7 @@
 
 #include "base/atomic_file.hpp"
 #include "base/mapped_file.hpp"
+#include "base/try.hpp"
 #include "tests/support/check_has.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -126,6 +127,58 @@ TEST_CASE("an atomic file cannot be made where it cannot be renamed to", "[base]
   REQUIRE_FALSE(device);
   CHECK_HAS(device.error().message, "no regular file");
   CHECK_FALSE(AtomicFile::create(folder.path()));
+}
+
+Status write_file(const std::filesystem::path& path, std::string_view text) {
+  TROUPE_TRY(AtomicFile file, AtomicFile::create(path));
+  TROUPE_TRY_STATUS(file.write(text));
+  return file.commit();
+}
+
+TEST_CASE("an atomic file goes where symbolic links lead and leaves them", "[base]") {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  const TemporaryFolder elsewhere;
+  const auto model = elsewhere.file("model", "old");
+  fs::create_symlink(model, folder.path() / "absolute");
+  fs::create_symlink("absolute", folder.path() / "relative");
+  fs::create_symlink(elsewhere.path() / "none yet", folder.path() / "dangling");
+  fs::create_symlink("loop", folder.path() / "loop");
+  REQUIRE(write_file(folder.path() / "relative", "new"));
+  CHECK(fs::is_symlink(folder.path() / "relative"));
+  CHECK(fs::is_symlink(folder.path() / "absolute"));
+  CHECK(TemporaryFolder::read(model) == "new");
+  REQUIRE(write_file(folder.path() / "dangling", "first"));
+  CHECK(fs::is_symlink(folder.path() / "dangling"));
+  CHECK(TemporaryFolder::read(elsewhere.path() / "none yet") == "first");
+  const Status looped = write_file(folder.path() / "loop", "lost");
+  REQUIRE_FALSE(looped);
+  CHECK_HAS(looped.error().message, "loop");
+  CHECK(entries(folder.path()) == 4);
+  CHECK(entries(elsewhere.path()) == 2);
+}
+
+TEST_CASE("an atomic file keeps the permissions of the one it replaces", "[base]") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("model", "old");
+  for (const mode_t mode : {0600U, 0666U, 0755U}) {
+    REQUIRE(::chmod(path.c_str(), mode) == 0);
+    REQUIRE(write_file(path, "new"));
+    struct stat info {};
+    REQUIRE(::stat(path.c_str(), &info) == 0);
+    CHECK((info.st_mode & 0777U) == mode);
+  }
+}
+
+TEST_CASE("an atomic file replaces nothing that is write-protected", "[base]") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("model", "old");
+  REQUIRE(::chmod(path.c_str(), 0444) == 0);
+  const Status status = write_file(path, "new");
+  REQUIRE_FALSE(status);
+  CHECK(status.error().code == Errc::io);
+  CHECK_HAS(status.error().message, "write-protected");
+  CHECK(TemporaryFolder::read(path) == "old");
 }
 
 }  // namespace

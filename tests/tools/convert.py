@@ -154,6 +154,18 @@ class Convert(unittest.TestCase):
             self.assertIn("is the same file", self.refused(2, copy, out))
         self.assertEqual(Path(copy).read_bytes(), DEMO.read_bytes())
 
+    def test_the_output_goes_behind_links_and_replaces_nothing_that_is_write_protected(self):
+        there = self.path("there.gguf")
+        os.symlink(there, self.path("link.gguf"))
+        for _ in range(2):  # a file that is not there yet, and one that is
+            self.ok(BIN, self.path("link.gguf"))
+            self.assertEqual(os.readlink(self.path("link.gguf")), there)
+            os.chmod(there, 0o640)
+        self.assertEqual(os.stat(there).st_mode & 0o777, 0o640)
+        os.chmod(there, 0o440)
+        self.assertIn("write-protected", self.refused(1, BIN, self.path("link.gguf")))
+        self.assertEqual(sorted(os.listdir(self.folder.name)), ["link.gguf", "there.gguf"])
+
     def test_no_shard_of_the_input_is_overwritten(self):
         names = [self.path(f"m-{no + 1:05}-of-00002.gguf") for no in range(2)]
         for no, name in enumerate(names):
