@@ -52,7 +52,7 @@ Status validate_work(const Work& work, const Model& model, std::uint32_t context
     return Error{Errc::context_exceeded, "the prompt has " + std::to_string(work.prompt.size()) +
                                              " tokens, but the context of " + std::to_string(context_tokens) +
                                              " must hold it and at least one more; shorten the prompt or " +
-                                             "raise the context"};
+                                             "raise context_tokens (--context)"};
   }
   const std::size_t tokens = std::min<std::size_t>(work.prompt.size() + options.max_tokens, context_tokens);
   if (KvCache::pages_for(tokens) > kv_pages_max) {

@@ -67,18 +67,6 @@ std::string banner(const Engine& engine, std::size_t columns) {
   return out;
 }
 
-// A template that cannot be parsed is known now, and not only when the first message is sent.
-Status check_template(const Model& model) {
-  if (model.info().chat_template.empty()) return {};
-  ChatPrompt greeting;
-  greeting.messages = {{"user", "Hello"}};
-  auto rendered = model.render_chat(greeting);
-  if (rendered || rendered.error().code != Errc::bad_file) return {};
-  Error error = std::move(rendered).error();
-  error.message += "; --chat-template FILE takes another";
-  return error;
-}
-
 std::uint64_t random_seed() {
   std::random_device device;
   return device();  // 32 bits: short enough to be typed again
@@ -101,7 +89,7 @@ int run_chat(const Arguments& arguments) {
       !status) {
     return report(status.error());
   }
-  if (const Status status = check_template(**model); !status) return report(status.error());
+  if (const Status status = check_chat_template(**model); !status) return report(status.error());
   flags.engine.options.pool_max = 1;
   flags.engine.options.reader_stall_ms_max = 0;  // a terminal may be held with Ctrl-S
   const auto engine = Engine::start(*model, flags.engine.options);

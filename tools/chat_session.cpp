@@ -83,8 +83,9 @@ std::optional<Generation> ChatSession::answer() {
   request.options.sampling.seed += answers_++;
   Result<Stream> stream = engine_.open_stream(request);
   if (!stream) {
-    const bool too_long = stream.error().code == Errc::context_exceeded;
-    problem(stream.error().message + (too_long ? "; /clear forgets the conversation" : ""));
+    const bool forgetting_helps =
+        stream.error().code == Errc::context_exceeded && conversation_.messages.size() > 1;
+    problem(stream.error().message + (forgetting_helps ? "; /clear forgets the conversation" : ""));
     return std::nullopt;
   }
   std::size_t streamed = 0;

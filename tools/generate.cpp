@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/try.hpp"
+#include "base/utf8.hpp"
 #include "tools/cli_options.hpp"
 #include "tools/conversation.hpp"
 #include "tools/engine_flags.hpp"
@@ -105,6 +106,14 @@ void declare(CommandLine& command_line, GenerateFlags& flags) {
   command_line.flag("--json", "one JSON object per prompt and line", flags.json);
   command_line.flag("--stats", "tokens per second, waiting times and batch sizes on standard error",
                     flags.stats);
+}
+
+// Whether the model can take messages: said once, and not for each prompt.
+Status check_chat(const Model& model, const ModelFlags& flags) {
+  if (!model.info().chat_template.empty()) return check_chat_template(model);
+  return Error{Errc::unsupported, (flags.model ? in_quotes(*flags.model) : "the bundled model") +
+                                      " has no chat template, which --chat needs: give one with "
+                                      "--chat-template FILE"};
 }
 
 // The exit status that the answers ask for.
@@ -361,6 +370,9 @@ int run_generate(const Arguments& arguments) {
   if (const Status status = check_vocabulary("--logit-bias", flags.answer.options, (*model)->tokenizer());
       !status) {
     return report(status.error());
+  }
+  if (flags.chat) {
+    if (const Status status = check_chat(**model, flags.model); !status) return report(status.error());
   }
   const auto engine = Engine::start(*model, flags.engine.options);
   if (!engine) return report(engine.error());

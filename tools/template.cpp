@@ -149,21 +149,16 @@ Result<json::object> read_variables(const TemplateFlags& flags) {
 /// The template of --chat-template alone: no model, and so no tokens of one.
 Result<RenderedChat> render_alone(const std::string& source, json::object variables,
                                   const TemplateFlags& flags) {
-  auto parsed = ChatTemplate::parse(source);
-  if (!parsed) {
-    Error error = std::move(parsed).error();
-    error.message = in_quotes(flags.template_file) + ": " + error.message;
-    return error;
-  }
+  TROUPE_TRY(const auto parsed, ChatTemplate::parse(source));
   complete_variables(variables, {});
-  return render_with((*parsed)->parts().program, variables, flags.now);
+  return render_with(parsed->parts().program, variables, flags.now);
 }
 
 Result<RenderedChat> render(const TemplateFlags& flags) {
   TROUPE_TRY(json::object variables, read_variables(flags));
   std::string replacement;
   if (!flags.template_file.empty()) {
-    TROUPE_TRY(replacement, read_text_file(flags.template_file));
+    TROUPE_TRY(replacement, read_chat_template(flags.template_file));
     if (!flags.model.model) return render_alone(replacement, std::move(variables), flags);
   }
   TROUPE_TRY(const std::filesystem::path path, flags.model.path());

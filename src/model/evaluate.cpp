@@ -50,7 +50,7 @@ Status check(const Model& model, std::span<const Token> tokens, const EngineOpti
   if (tokens.size() > context) {
     return Error{Errc::context_exceeded, "the prompt has " + std::to_string(tokens.size()) +
                                              " tokens, but the context only " + std::to_string(context) +
-                                             "; shorten the prompt or raise the context"};
+                                             "; shorten the prompt or raise context_tokens (--context)"};
   }
   if (options.threads > threads_max) {
     return Error{Errc::bad_argument, "threads is " + std::to_string(options.threads) + "; expected 0 to " +

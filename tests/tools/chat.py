@@ -125,6 +125,7 @@ class Pipe(unittest.TestCase):
         self.assertRegex(done.stderr.decode(), r"context is full: 5 tokens .* 35 of answer = 40; /clear")
         refusal = done.stderr.decode().splitlines()[-1]
         self.assertRegex(refusal, r"\b4\d\b.*\b40\b.*/clear")
+        self.assertNotIn(b"/clear", self.chat(b"Once upon a time\n", "--context", "3", status=1).stderr)
 
     def test_clear_forgets_the_conversation(self):
         done = self.chat(b"Once upon a time\n/clear\nOnce upon a time\n", "-n", "12").stdout

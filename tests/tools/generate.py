@@ -169,6 +169,7 @@ class Generate(unittest.TestCase):
         count = len(json.loads(run("tokenize", MODEL, long_prompt, "--add-special", "--json").stdout)["tokens"])
         self.assertIn(str(count).encode(), done.stderr)
         self.assertIn(b"64", done.stderr)
+        self.assertIn(b"--context", done.stderr)
         done = run("generate", MODEL, "-p", "Once", "-p", long_prompt, "-p", "One", "-n", "2", "--context", "64", "--json")
         self.assertEqual(done.returncode, 1)
         answers = lines(done)

@@ -126,7 +126,9 @@ class Answers(Files):
         template = self.file("plain.jinja", "{% for m in messages %}{{ m.role }}: {{ m.content }}. {% endfor %}")
         plain = self.generate("-p", "system: Be kind. user: Once. ")
         self.assertEqual(self.generate("-p", "Once", "--chat", "--system", "Be kind", "--chat-template", template), plain)
-        self.assertIn("no chat template", self.generate("-p", "Once", "--chat", status=1))
+        for prompts in (("-p", "Once"), ("-p", "Once", "-p", "One"), ("-p", "Once", "--json")):
+            self.assertRegex(self.generate(*prompts, "--chat", status=1),
+                             r"^troupe: '.*' has no chat template.*--chat-template FILE\n$")
         self.assertIn("--chat", self.generate("-p", "Once", "--system", "x", status=2))
 
     @needs_chat
@@ -135,6 +137,14 @@ class Answers(Files):
         done = run("chat", MODEL, "--chat-template", broken, stdin=b"Once\n")
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"the chat template, line 1", done.stderr)
+
+    def test_a_template_that_does_not_parse_is_blamed_on_its_file(self):
+        broken = self.file("broken.jinja", "{% if %}")
+        for command in (("generate", MODEL, "--chat", "-p", "Once", "-p", "One"),
+                        ("template", MODEL, "--messages", self.talk)):
+            done = run(*command, "--chat-template", broken)
+            self.assertEqual((done.returncode, done.stdout), (1, b""))
+            self.assertRegex(done.stderr.decode(), r"^troupe: '[^']*broken.jinja': the chat template, line 1: .*\n$")
 
     @needs_chat
     def test_what_the_template_refuses_is_said_and_the_conversation_goes_on(self):
