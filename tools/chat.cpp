@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "tools/chat_history.hpp"
 #include "tools/chat_session.hpp"
 #include "tools/cli_options.hpp"
 #include "tools/engine_flags.hpp"

@@ -5,7 +5,6 @@
 #include <histedit.h>
 #include <langinfo.h>
 #include <poll.h>
-#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -15,9 +14,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <filesystem>
 
 #include "base/utf8.hpp"
+#include "tools/chat_history.hpp"
 #include "tools/line_source.hpp"
 #include "tools/signals.hpp"
 #include "tools/terminal.hpp"
@@ -26,7 +25,6 @@
 namespace troupe::tools {
 namespace {
 
-constexpr int history_lines_max = 1000;
 constexpr std::string_view paste_on = "\x1b[?2004h";  // xterm: pasted text comes between the next two
 constexpr std::string_view paste_off = "\x1b[?2004l";
 constexpr std::string_view paste_begin = "\x1b[200~";
@@ -75,10 +73,12 @@ class QuietInput {
 class LineEditor final : public LineSource {
  public:
   LineEditor(int ui_fd, std::string history_file, std::vector<std::string> words)
-      : ui_fd_(ui_fd), history_file_(std::move(history_file)), words_(std::move(words)) {
+      : ui_fd_(ui_fd),
+        history_file_(std::move(history_file)),
+        words_(std::move(words)),
+        history_(make_history_lines()) {
     use_utf8_locale();
     edit_ = ::el_init("troupe", stdin, ui_fd == STDERR_FILENO ? stderr : stdout, stderr);
-    history_ = ::history_init();
     if (edit_ == nullptr || history_ == nullptr) return;
     ::el_set(edit_, EL_CLIENTDATA, this);
     ::el_set(edit_, EL_EDITOR, "emacs");
@@ -93,17 +93,13 @@ class LineEditor final : public LineSource {
     bind("\\e[3~", "ed-delete-next-char");
     bind("\\e[1;5C", "em-next-word");
     bind("\\e[1;5D", "ed-prev-word");
-    HistEvent event;
-    ::history(history_, &event, H_SETSIZE, history_lines_max);
-    ::history(history_, &event, H_SETUNIQUE, 1);
-    ::el_set(edit_, EL_HIST, ::history, history_);
-    if (!history_file_.empty()) ::history(history_, &event, H_LOAD, history_file_.c_str());
+    ::el_set(edit_, EL_HIST, ::history, history_.get());
+    history_file_.load(history_.get());
     ::el_source(edit_, nullptr);  // the user's own key bindings: ~/.editrc
     catch_suspend(true);
   }
 
   ~LineEditor() override {
-    if (history_ != nullptr) ::history_end(history_);
     if (edit_ != nullptr) ::el_end(edit_);
     catch_suspend(false);
   }
@@ -139,16 +135,8 @@ class LineEditor final : public LineSource {
   void remember(const std::string& line) override {
     if (history_ == nullptr || line.empty()) return;
     HistEvent event;
-    ::history(history_, &event, H_ENTER, line.c_str());
-    if (history_file_.empty()) return;
-    // Written at once, so that a session that is killed loses nothing.
-    const mode_t before = ::umask(077);
-    const bool saved = ::history(history_, &event, H_SAVE, history_file_.c_str()) != -1;
-    ::umask(before);
-    if (!saved) {
-      say("(the history cannot be written to '" + history_file_ + "' and ends with this session)\n");
-      history_file_.clear();
-    }
+    ::history(history_.get(), &event, H_ENTER, line.c_str());
+    history_file_.add(line);
   }
 
  private:
@@ -338,10 +326,10 @@ class LineEditor final : public LineSource {
   QuietInput quiet_;  // before libedit looks at the terminal, until after it has left it
   const bool sequences_ = knows_sequences();
   int ui_fd_;
-  std::string history_file_;
+  ChatHistory history_file_;
   std::vector<std::string> words_;
+  HistoryLines history_;  // of this session, and what the file had at its beginning
   EditLine* edit_ = nullptr;
-  History* history_ = nullptr;
   std::string prompt_;
   std::string bytes_;          // read, not decoded yet
   std::deque<wchar_t> ready_;  // decoded, not taken yet
@@ -356,26 +344,6 @@ class LineEditor final : public LineSource {
 std::unique_ptr<LineSource> make_line_editor(int ui_fd, const std::string& history_file,
                                              std::vector<std::string> words) {
   return std::make_unique<LineEditor>(ui_fd, history_file, std::move(words));
-}
-
-std::string history_path() {
-  namespace fs = std::filesystem;
-  const char* state = std::getenv("XDG_STATE_HOME");
-  const char* home = std::getenv("HOME");
-  fs::path folder;
-  if (state != nullptr && state[0] == '/') {  // the XDG rules: a relative path is invalid
-    folder = state;
-  } else if (home != nullptr && home[0] == '/') {
-    folder = fs::path(home) / ".local" / "state";
-  } else {
-    return {};
-  }
-  folder /= "troupe";
-  std::error_code error;
-  fs::create_directories(folder.parent_path(), error);
-  // Where that is not possible the history cannot be written either, which is said then.
-  static_cast<void>(::mkdir(folder.c_str(), 0700));
-  return (folder / "history").string();
 }
 
 }  // namespace troupe::tools

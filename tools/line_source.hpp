@@ -41,8 +41,4 @@ std::unique_ptr<LineSource> make_plain_lines();
 std::unique_ptr<LineSource> make_line_editor(int ui_fd, const std::string& history_file,
                                              std::vector<std::string> words);
 
-/// troupe/history in the folder for state: $XDG_STATE_HOME, or ~/.local/state. Empty without a home. Makes
-/// the folder, readable for its owner only, if it can.
-std::string history_path();
-
 }  // namespace troupe::tools

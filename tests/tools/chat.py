@@ -288,17 +288,6 @@ class Interactive(unittest.TestCase):
             terminal.send("\x04")
             self.assertEqual(terminal.finish(), 0)
 
-    def test_a_history_that_cannot_be_written_is_said_once(self):
-        with Terminal("chat", MODEL, prepare=lambda state: Path(state, "troupe").write_text("")) as terminal:
-            for _ in range(3):
-                terminal.expect(PROMPT)
-                terminal.send("/stats\r")
-                terminal.expect("no answer yet")
-            terminal.expect(PROMPT)
-            terminal.send("\x04")
-            self.assertEqual(terminal.finish(), 0)
-            self.assertEqual(terminal.seen.count("the history cannot be written"), 1)
-
     def test_saving_over_a_conversation_says_so(self):
         with tempfile.TemporaryDirectory() as folder, Terminal("chat", MODEL, columns=200) as terminal:
             for pattern in (r"saved 0 messages to \S+/a\.json\r\n", r"a\.json; the conversation .* is replaced\r\n"):
@@ -324,16 +313,6 @@ class Interactive(unittest.TestCase):
             terminal.expect(PROMPT)
             terminal.send("\x04")
             self.assertEqual(terminal.finish(), 0)
-
-    def test_no_history_is_written_when_it_is_not_wanted(self):
-        with Terminal("chat", MODEL, "--no-history") as terminal:
-            terminal.expect(PROMPT)
-            terminal.send("/show\r")
-            terminal.expect("next seed")
-            terminal.expect(PROMPT)
-            terminal.send("\x04")
-            terminal.finish()
-            self.assertEqual(os.listdir(terminal.state.name), [])
 
     def test_characters_beyond_ascii_are_edited_whole(self):
         with Terminal("chat", MODEL) as terminal:
