@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <clocale>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <deque>
 
@@ -30,12 +29,6 @@ constexpr std::string_view paste_off = "\x1b[?2004l";
 constexpr std::string_view paste_begin = "\x1b[200~";
 constexpr std::string_view paste_end = "\x1b[201~";
 constexpr wchar_t quote_next = 0x16;  // Ctrl-V: libedit inserts the next character whatever it is
-
-// Whether the terminal may be sent sequences that it would show if it did not know them.
-bool knows_sequences() {
-  const char* type = std::getenv("TERM");
-  return type != nullptr && type[0] != '\0' && std::strcmp(type, "dumb") != 0;
-}
 
 // libedit turns characters into bytes by the locale's rules; a terminal without a locale is taken as UTF-8.
 void use_utf8_locale() {
@@ -324,7 +317,7 @@ class LineEditor final : public LineSource {
   }
 
   QuietInput quiet_;  // before libedit looks at the terminal, until after it has left it
-  const bool sequences_ = knows_sequences();
+  const bool sequences_ = terminal_knows_sequences();
   int ui_fd_;
   ChatHistory history_file_;
   std::vector<std::string> words_;

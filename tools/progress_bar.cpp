@@ -21,7 +21,7 @@ void draw(std::string_view bytes) {
 }  // namespace
 
 ProgressBar::ProgressBar(std::string label)
-    : label_(std::move(label)), enabled_(is_terminal(STDERR_FILENO)) {}
+    : label_(std::move(label)), enabled_(is_terminal(STDERR_FILENO) && terminal_knows_sequences()) {}
 
 ProgressBar::~ProgressBar() {
   wipe();

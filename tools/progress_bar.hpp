@@ -5,8 +5,8 @@
 
 namespace troupe::tools {
 
-/// A progress bar on standard error; silent when that is no terminal. The line is wiped when the object dies,
-/// so a finished bar leaves nothing behind. Used by one thread.
+/// A progress bar on standard error; silent when that is no terminal, or one that cannot wipe a line. The
+/// line is wiped when the object dies, so a finished bar leaves nothing behind. Used by one thread.
 class ProgressBar {
  public:
   explicit ProgressBar(std::string label);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 namespace troupe::tools {
@@ -39,6 +40,11 @@ std::size_t terminal_columns(int fd) noexcept {
   winsize size{};
   if (::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
   return 80;
+}
+
+bool terminal_knows_sequences() noexcept {
+  const char* type = std::getenv("TERM");
+  return type != nullptr && type[0] != '\0' && std::strcmp(type, "dumb") != 0;
 }
 
 void hold_standard_descriptors() noexcept {

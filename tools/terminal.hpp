@@ -17,6 +17,9 @@ bool is_terminal(int fd) noexcept;
 /// Columns of the terminal on `fd`; 80 when it is none or does not say.
 std::size_t terminal_columns(int fd) noexcept;
 
+/// Whether a terminal, by $TERM, may be sent sequences that it would show if it did not know them.
+bool terminal_knows_sequences() noexcept;
+
 /// Opens what is closed of the descriptors 0, 1 and 2, so that no file of ours lands there: call it first in
 /// main(). Writing to a standard output that was closed still fails, with EBADF.
 void hold_standard_descriptors() noexcept;

@@ -293,6 +293,12 @@ class Generate(unittest.TestCase):
             self.assertEqual([a["index"] for a in answers], list(range(6)))
             self.assertEqual({a["finish_reason"] for a in answers} - {"length"}, {"cancelled"})
 
+    def test_a_terminal_that_knows_no_sequences_is_sent_none(self):
+        for term in ("dumb", "", "xterm"):
+            with Terminal("generate", MODEL, "-p", "Once", "-p", "One", "-n", "2", *GREEDY, term=term) as terminal:
+                self.assertEqual(terminal.finish(), 0)
+                self.assertEqual("\x1b" in terminal.seen, term == "xterm")
+
     def test_a_terminal_gets_no_control_characters_of_the_prompt(self):
         with Terminal("generate", MODEL, "-p", "a\x1b]0;t\a", "-p", "b", "-n", "2", *GREEDY) as terminal:
             self.assertEqual(terminal.finish(), 0)

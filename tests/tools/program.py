@@ -69,7 +69,7 @@ def ended_when_asked(test, process, number):
 class Terminal:
     """The program on a pseudo-terminal of its own, with its session and state folder."""
 
-    def __init__(self, *arguments, columns=80, rows=24, prepare=None):
+    def __init__(self, *arguments, columns=80, rows=24, term="xterm", prepare=None):
         """`prepare` may fill the state folder, whose path it is given."""
         self.state = tempfile.TemporaryDirectory()
         if prepare:
@@ -80,7 +80,7 @@ class Terminal:
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             os.execve(TROUPE, [TROUPE, *arguments],
-                      environment(TERM="xterm", HOME=self.state.name, XDG_STATE_HOME=self.state.name))
+                      environment(TERM=term, HOME=self.state.name, XDG_STATE_HOME=self.state.name))
         self.status = None
 
     def __enter__(self):
