@@ -77,7 +77,7 @@ void Activations::quantize_row(std::size_t r) noexcept {
 void Activations::quantize(ThreadPool& pool) {
   if (quantized_) return;
   begin_int8();
-  each_row(pool, [this](std::size_t r) { quantize_row(r); });
+  parallel_rows(pool, rows_, cols_, [this](std::size_t r) { quantize_row(r); });
 }
 
 }  // namespace troupe

@@ -3,7 +3,6 @@
 // depends on K (the number of columns) alone: not on how many rows x has, on tiles, or on threads. So a
 // row's result has the same bits alone and in any batch.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,6 +11,7 @@
 
 #include "base/tensor_type.hpp"
 #include "kernels/aligned.hpp"
+#include "kernels/parallel_rows.hpp"
 #include "kernels/thread_pool.hpp"
 
 namespace troupe {
@@ -85,7 +85,7 @@ class Activations {
             const Make& make) {
     assign(x, rows, cols);
     if (int8) begin_int8();
-    each_row(pool, [&](std::size_t r) {
+    parallel_rows(pool, rows, cols, [&](std::size_t r) {
       make(r);
       if (int8) quantize_row(r);
     });
@@ -111,16 +111,6 @@ class Activations {
  private:
   void begin_int8();
   void quantize_row(std::size_t r) noexcept;
-
-  template <class Body>
-  void each_row(ThreadPool& pool, const Body& body) {
-    // Some microseconds of work each: a thread that joins costs about one.
-    constexpr std::size_t task_values = 8192;
-    const std::size_t task_rows = std::max<std::size_t>(1, task_values / std::max<std::size_t>(1, cols_));
-    pool.parallel_for((rows_ + task_rows - 1) / task_rows, [&](std::size_t task, unsigned) {
-      for (std::size_t r = task * task_rows; r < std::min(rows_, (task + 1) * task_rows); ++r) body(r);
-    });
-  }
 
   const float* x_ = nullptr;
   std::size_t rows_ = 0;

@@ -23,9 +23,9 @@ namespace troupe {
 /// types.
 ///
 /// The file appears whole or not at all (base/atomic_file.hpp). stop() is asked every few MiB; true gives up.
-/// Errors: io; cancelled; bad_argument for an empty or
-/// oversized key or name, a tensor name that occurs twice, an alignment, type or shape that the format does
-/// not allow, and data whose size is not that of the shape.
+/// Errors: io; cancelled; bad_argument for an empty or oversized key or name, a tensor name that occurs
+/// twice, an alignment, type or shape that the format does not allow, and data whose size is not that of the
+/// shape.
 Status write_gguf(const std::filesystem::path& path, const Metadata& metadata,
                   std::span<const TensorView> tensors, const std::function<bool()>& stop = {});
 

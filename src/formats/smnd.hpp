@@ -75,10 +75,9 @@ Result<Checkpoint> read_smnd(std::span<const std::byte> file, std::string_view n
 /// output is tied to the embedding is written with the embedding twice, which computes the same.
 ///
 /// The file appears whole or not at all. stop() is asked every few MiB; true gives up. Errors: io; cancelled;
-/// unsupported for what the format cannot express, naming
-/// it: another architecture or normalisation constant, a tensor of another type or without a place, metadata
-/// beyond 1 MiB, a token that is no UTF-8; bad_file for missing tensors or keys and values that are not
-/// finite.
+/// unsupported for what the format cannot express, naming it: another architecture or normalisation constant,
+/// a tensor of another type or without a place, metadata beyond 1 MiB, a token that is no UTF-8; bad_file for
+/// missing tensors or keys and values that are not finite.
 Status write_smnd(const std::filesystem::path& path, const Checkpoint& checkpoint,
                   const std::function<bool()>& stop = {});
 

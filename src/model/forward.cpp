@@ -29,17 +29,6 @@ Forward::Forward(const ModelParts& model, KvCache& cache, ThreadPool& pool, std:
   use(windowed_rotation_, rope.windowed);
 }
 
-/// body(row) for each of `rows` rows of `width` numbers, which are shared out when there is enough to do:
-/// some microseconds' worth at a time, since a thread that joins costs about one.
-template <class Body>
-void Forward::each_row(std::size_t rows, std::size_t width, Body body) {
-  constexpr std::size_t task_numbers = 8192;
-  const std::size_t task_rows = std::max<std::size_t>(1, task_numbers / width);
-  pool_.parallel_for((rows + task_rows - 1) / task_rows, [&](std::size_t task, unsigned) {
-    for (std::size_t r = task * task_rows; r < std::min(rows, (task + 1) * task_rows); ++r) body(r);
-  });
-}
-
 void Forward::run(const StepBatch& batch, LogitsBlock& logits) {
   rows_ = batch.rows.size();
   TROUPE_CHECK(rows_ > 0);
@@ -125,8 +114,8 @@ void Forward::attend(const StepBatch& batch, std::size_t layer) {
 
   multiply_input(weights.attention_norm, Outputs::taken,
                  {{weights.query, q_.data()}, {weights.key, k_.data()}, {weights.value, v_.data()}});
-  each_row(rows_, config_.q_width() + 2 * config_.kv_width(),
-           [&](std::size_t r) { place_row(batch.rows[r], r, layer); });
+  parallel_rows(pool_, rows_, config_.q_width() + 2 * config_.kv_width(),
+                [&](std::size_t r) { place_row(batch.rows[r], r, layer); });
   attention(cache_.layer(layer), attention_rows_, attention_scratch_, pool_);
 
   activations_.assign(attended_.data(), rows_, config_.q_width());
@@ -270,7 +259,7 @@ void Forward::compute_logits(const StepBatch& batch, LogitsBlock& logits) {
 void Forward::finish_logits(LogitsBlock& logits) {
   const AlignedBuffer<float>& bias = model_.weights.output_bias;
   if (bias.size() == 0 && config_.logit_scale == 1 && config_.logit_softcap == 0) return;
-  each_row(logits.rows, logits.vocab, [&](std::size_t r) {
+  parallel_rows(pool_, logits.rows, logits.vocab, [&](std::size_t r) {
     float* row = logits.values.data() + r * logits.vocab;
     if (bias.size() != 0) add_in_place(row, bias.data(), logits.vocab);
     if (config_.logit_scale != 1) scale_in_place(row, config_.logit_scale, logits.vocab);

@@ -62,8 +62,6 @@ class Forward {
   void normalise_heads(float* x, const Norm& norm, std::size_t heads) const;
   static void add_bias(const Linear& linear, float* y);
   void finish_logits(LogitsBlock& logits);
-  template <class Body>
-  void each_row(std::size_t rows, std::size_t width, Body body);
 
   const ModelParts& model_;
   const ModelConfig& config_;
